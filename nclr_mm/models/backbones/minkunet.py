@@ -1,0 +1,94 @@
+"""MinkUNet for pretraining: mmdet3d's network, safe on small and on empty clouds."""
+
+from contextlib import contextmanager
+
+import torch
+from mmdet3d.models.backbones import MinkUNetBackbone
+from mmdet3d.models.layers.sparse_block import replace_feature
+from mmdet3d.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class CalibrationMinkUNet(MinkUNetBackbone):
+    """MinkUNet whose parameters, names and results are those of mmdet3d's ``MinkUNetBackbone``.
+
+    Checkpoints pass between the two as they are. On top of it, and without touching the arguments
+    it is given:
+
+    - voxels at an odd upper border are no longer dropped by the strided convolutions (mmdet3d
+      gives spconv the exact extent, which ``kernel 2, stride 2`` then cuts off);
+    - a batch without voxels gives an empty result that is still connected to the parameters;
+    - where the coarsest level holds a single voxel, for which batch statistics do not exist, the
+      running statistics are used.
+
+    Args:
+        sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``; the last two must
+            be installed and are imported by mmdet3d only where they are.
+        kwargs: arguments of ``mmdet3d.models.MinkUNetBackbone``.
+    """
+
+    def __init__(self, sparseconv_backend: str = 'spconv', **kwargs) -> None:
+        kwargs = {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in kwargs.items()}
+        # The defaults are lists that mmdet3d's constructor changes in place.
+        kwargs.setdefault('encoder_channels', [32, 64, 128, 256])
+        kwargs.setdefault('decoder_channels', [256, 128, 96, 96])
+        self.out_channels = kwargs['decoder_channels'][-1]
+        out_channels = self.out_channels
+        super().__init__(sparseconv_backend=sparseconv_backend, **kwargs)
+        self.out_channels = out_channels
+
+    def forward(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
+        """Compute voxel features.
+
+        Args:
+            voxel_features: (Nv, C) inputs.
+            coors: (Nv, 4) int32 [batch, x, y, z], not negative.
+
+        Returns:
+            (Nv, decoder_channels[-1]) features in the order of the inputs.
+        """
+        if len(coors) == 0:
+            touched = sum(p.sum() for p in self.parameters()) * 0
+            return voxel_features.new_zeros((0, self.out_channels)) + touched
+        with self._running_statistics_if_alone(coors):
+            if self.sparseconv_backend == 'spconv':
+                return self._forward_spconv(voxel_features, coors)
+            # mmdet3d's TorchSparse layers want the batch index last.
+            last = self.sparseconv_backend == 'torchsparse'
+            return super().forward(voxel_features, coors.roll(-1, dims=1) if last else coors)
+
+    def _forward_spconv(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
+        from spconv.pytorch import SparseConvTensor
+
+        multiple = 2**self.num_stages
+        batch_and_shape = (coors.amax(dim=0) + 1).tolist()
+        shape = [-(-extent // multiple) * multiple for extent in batch_and_shape[1:]]
+        x = SparseConvTensor(voxel_features, coors.contiguous(), shape, batch_and_shape[0])
+        x = self.conv_input(x)
+        laterals = [x]
+        for encoder_layer in self.encoder:
+            x = encoder_layer(x)
+            laterals.append(x)
+        for (upsample, blocks), lateral in zip(self.decoder, laterals[-2::-1], strict=True):
+            x = upsample(x)
+            x = blocks(replace_feature(x, torch.cat((x.features, lateral.features), dim=1)))
+        return x.features
+
+    @contextmanager
+    def _running_statistics_if_alone(self, coors: Tensor):
+        # More voxels than one coarse cell can hold are surely in two of them.
+        cell = 2**self.num_stages
+        alone = False
+        if self.training and len(coors) <= cell**3:
+            coarse = torch.cat((coors[:, :1], coors[:, 1:] // cell), dim=1)
+            alone = len(torch.unique(coarse, dim=0)) < 2
+        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        switched = [m for m in norms if alone and m.training]
+        for norm in switched:
+            norm.eval()
+        try:
+            yield
+        finally:
+            for norm in switched:
+                norm.train()

@@ -1,0 +1,5 @@
+"""Detectors."""
+
+from .nclr import NCLR
+
+__all__ = ['NCLR']

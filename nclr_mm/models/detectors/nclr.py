@@ -1,0 +1,80 @@
+"""The pretraining detector."""
+
+from mmdet3d.models.detectors import Base3DDetector
+from mmdet3d.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class NCLR(Base3DDetector):
+    """Pretrain a LiDAR backbone by calibrating it against cameras (NCLR, arXiv 2401.12452).
+
+    Names in the state dict are those of the mmdet3d model that is fine-tuned: ``backbone`` is the
+    segmentor's backbone, so that ``load_from`` of this model's checkpoint is all it needs.
+
+    Args:
+        backbone: point branch, called with voxel features (Nv, C) and coordinates (Nv, 4).
+        img_backbone: image branch; called with images (B*V, 3, H, W), returns a tuple of maps.
+        img_neck: brings the maps to one map (B*V, C, h, w).
+        calib_head: the calibration head.
+        data_preprocessor: see :class:`nclr_mm.models.CalibrationDataPreprocessor`.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        img_backbone: dict,
+        img_neck: dict,
+        calib_head: dict,
+        data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.img_backbone = MODELS.build(img_backbone)
+        self.img_neck = MODELS.build(img_neck)
+        self.calib_head = MODELS.build(calib_head)
+
+    def extract_feat(self, inputs: dict) -> tuple[Tensor, Tensor]:
+        """Run both branches.
+
+        Args:
+            inputs: ``voxels`` and ``imgs`` of the data preprocessor.
+
+        Returns:
+            Voxel features (Nv, Cp) and image features (B*V, C, h, w).
+        """
+        voxels = inputs['voxels']
+        point_features = self.backbone(voxels['voxels'], voxels['coors'])
+        image_features = self.img_neck(self.img_backbone(inputs['imgs'].flatten(0, 1)))
+        return point_features, image_features
+
+    def loss(self, inputs: dict, data_samples: list, **kwargs) -> dict[str, Tensor]:
+        """Compute the losses of a batch; see :meth:`CalibrationHead.loss`."""
+        point_features, image_features = self.extract_feat(inputs)
+        return self.calib_head.loss(
+            point_features,
+            inputs['voxels'],
+            image_features,
+            data_samples,
+            tuple(inputs['imgs'].shape[-2:]),
+        )
+
+    def predict(self, inputs: dict, data_samples: list, **kwargs) -> list:
+        """Calibrate: each data sample gets ``pred_calib``; see :meth:`CalibrationHead.predict`."""
+        point_features, image_features = self.extract_feat(inputs)
+        predictions = self.calib_head.predict(
+            point_features,
+            inputs['voxels'],
+            image_features,
+            data_samples,
+            tuple(inputs['imgs'].shape[-2:]),
+        )
+        for sample, prediction in zip(data_samples, predictions, strict=True):
+            sample.pred_calib = prediction
+        return data_samples
+
+    def _forward(self, inputs: dict, data_samples=None, **kwargs) -> tuple[Tensor, Tensor]:
+        return self.extract_feat(inputs)

@@ -1,0 +1,5 @@
+"""Heads."""
+
+from .calibration_head import CalibrationHead
+
+__all__ = ['CalibrationHead']

@@ -1,0 +1,498 @@
+"""The calibration head: overlap, matches and pose, and their losses."""
+
+from dataclasses import dataclass
+
+import torch
+from mmdet3d.registry import MODELS, TASK_UTILS
+from mmengine.model import BaseModule
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from nclr_mm.geometry import epnp, normalise_pixels
+
+from ..layers.fusion import overlap_mlp
+from ..layers.matching import nearest_pixels, pixel_grid, refine_pixels, soft_argmax
+from ..layers.sampling import draw_masked
+from .targets import Cameras, Targets, calibration_targets
+
+
+@dataclass
+class Scene:
+    """Features of a batch, padded to the same number of voxels a sample.
+
+    Attributes:
+        xyz: (B, N, 3) voxel positions in metres.
+        mask: (B, N) bool, false for padding.
+        points: (B, N, C) voxel features.
+        pixels: (B, V, h*w, C) pixel features.
+        cameras: the cameras.
+    """
+
+    xyz: Tensor
+    mask: Tensor
+    points: Tensor
+    pixels: Tensor
+    cameras: Cameras
+
+
+@dataclass
+class View:
+    """The voxels drawn for each camera, with features before and after fusion.
+
+    Attributes:
+        index: (B, V, P) drawn voxels.
+        valid: (B, V, P) bool, false for empty slots.
+        points: (B, V, P, C) voxel features.
+        fused_points: (B, V, P, C) voxel features after fusion.
+        fused_pixels: (B, V, h*w, C) pixel features after fusion.
+    """
+
+    index: Tensor
+    valid: Tensor
+    points: Tensor
+    fused_points: Tensor
+    fused_pixels: Tensor
+
+
+def gather_voxels(values: Tensor, index: Tensor) -> Tensor:
+    """Take voxels of each sample: values (B, N, ...) at index (B, V, P) gives (B, V, P, ...)."""
+    sample = torch.arange(len(index), device=index.device)[:, None, None]
+    return values[sample, index]
+
+
+def sample_pixels(pixels: Tensor, uv: Tensor, map_size: tuple[int, int], mode: str) -> Tensor:
+    """Read maps (B, V, h*w, C) at cells uv (B, V, P, 2); (B, V, P, C)."""
+    height, width = map_size
+    maps = pixels.flatten(0, 1).unflatten(1, map_size).permute(0, 3, 1, 2)
+    grid = (2 * uv + 1) / uv.new_tensor([width, height]) - 1
+    out = F.grid_sample(
+        maps.float(), grid.flatten(0, 1)[:, None], mode, padding_mode='border', align_corners=False
+    )
+    return out[:, :, 0].transpose(1, 2).unflatten(0, uv.shape[:2])
+
+
+@MODELS.register_module()
+class CalibrationHead(BaseModule):
+    """Neural calibration (NCLR, arXiv 2401.12452) on voxel and pixel features.
+
+    Every part is switchable: ``alignment`` (LTA or the released code's cosine), ``fusion``
+    (``None`` leaves it out), ``occlusion``, ``loss_contrast``, ``loss_fused_contrast`` and the
+    overlap losses (``None`` leaves a loss out), and the pose loss (``with_pose_loss``, switched by
+    :class:`nclr_mm.engine.PoseLossSwitchHook`).
+
+    Args:
+        point_channels: channels of the voxel features.
+        channels: channels C of the image neck and of the head.
+        num_voxels: voxels P drawn a camera in training (4096 in the official settings).
+        preferred_fraction: part of the draw taken from voxels that the camera sees; 0 is the
+            official uniform draw.
+        num_pairs: contrastive pairs a sample (1024 in the official settings).
+        exclude_radius: pairs of one camera nearer than this (in cells) are no negatives of each
+            other; 0 is the official form.
+        pixel_sampling: how a pixel feature is read at a projection, ``'bilinear'`` or
+            ``'nearest'`` (official).
+        alignment: similarity before and after fusion, each with parameters of its own.
+        fusion: fusion module, or ``None``.
+        occlusion: arguments of :func:`nclr_mm.geometry.occlusion_mask`, or ``None``.
+        loss_contrast: contrastive loss on backbone features, or ``None``.
+        loss_fused_contrast: contrastive loss on fused features, or ``None``.
+        loss_point_overlap: overlap loss of the voxels, or ``None``.
+        loss_pixel_overlap: overlap loss of the pixels, or ``None``.
+        loss_pose: pose loss.
+        with_pose_loss: whether the pose loss is on.
+        keypoints: choice of keypoints for the pose loss: ``number`` K, ``thresholds`` on the
+            overlap score in the order they are tried, ``minimum`` keypoints for a threshold to
+            do. A camera for which none does gives no pose loss.
+        match_temperature: temperature of the soft-argmax (0.01 in the official settings).
+        test_cfg: inference: ``num_voxels`` M used a sample, ``score_threshold`` on the overlap,
+            ``features`` to match (``'fused'`` or ``'backbone'``), ``mutual`` nearest matches
+            only, ``max_matches`` K a camera, ``window`` and ``temperature`` of the sub-cell
+            refinement, ``solver`` of the pose.
+    """
+
+    default_keypoints = dict(number=128, thresholds=(0.9, 0.7), minimum=10)
+    default_test_cfg = dict(
+        num_voxels=8192,
+        score_threshold=0.5,
+        features='fused',
+        mutual=True,
+        max_matches=1500,
+        window=5,
+        temperature=0.05,
+        solver=dict(type='PoseLibSolver'),
+    )
+
+    def __init__(
+        self,
+        point_channels: int,
+        channels: int = 64,
+        num_voxels: int = 4096,
+        preferred_fraction: float = 0.0,
+        num_pairs: int = 1024,
+        exclude_radius: float = 0.0,
+        pixel_sampling: str = 'bilinear',
+        alignment: dict | None = None,
+        fusion: dict | None = None,
+        occlusion: dict | None = None,
+        loss_contrast: dict | None = None,
+        loss_fused_contrast: dict | None = None,
+        loss_point_overlap: dict | None = None,
+        loss_pixel_overlap: dict | None = None,
+        loss_pose: dict | None = None,
+        with_pose_loss: bool = False,
+        keypoints: dict | None = None,
+        match_temperature: float = 0.01,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if pixel_sampling not in ('bilinear', 'nearest'):
+            raise ValueError(f"pixel_sampling must be 'bilinear' or 'nearest', not {pixel_sampling!r}.")
+        if not 0 <= preferred_fraction <= 1:
+            raise ValueError(f'preferred_fraction must be in [0, 1], not {preferred_fraction}.')
+        if fusion is None and loss_fused_contrast is not None:
+            raise ValueError('loss_fused_contrast needs fusion; set it to None without one.')
+        self.num_voxels = num_voxels
+        self.preferred_fraction = preferred_fraction
+        self.num_pairs = num_pairs
+        self.exclude_radius = exclude_radius
+        self.pixel_sampling = pixel_sampling
+        self.occlusion = occlusion
+        self.with_pose_loss = with_pose_loss
+        self.match_temperature = match_temperature
+        self.keypoints = self._merge('keypoints', self.default_keypoints, keypoints)
+        self.test_cfg = self._merge('test_cfg', self.default_test_cfg, test_cfg)
+        self.solver = TASK_UTILS.build(self.test_cfg['solver'])
+
+        def build(cfg: dict | None, **defaults) -> nn.Module | None:
+            return None if cfg is None else MODELS.build(dict(defaults, **cfg))
+
+        alignment = alignment or dict(type='SymmetricAlignment')
+        self.point_in = nn.Linear(point_channels, channels)
+        self.alignment = build(alignment, channels=channels)
+        self.fusion = build(fusion, channels=channels)
+        self.fused_alignment = self.alignment
+        if fusion is not None:
+            self.fused_alignment = build(alignment, channels=channels)
+        self.point_overlap = overlap_mlp(channels)
+        self.pixel_overlap = overlap_mlp(channels)
+        self.loss_contrast = build(loss_contrast)
+        self.loss_fused_contrast = build(loss_fused_contrast)
+        self.loss_point_overlap = build(loss_point_overlap)
+        self.loss_pixel_overlap = build(loss_pixel_overlap)
+        self.loss_pose = build(loss_pose or dict(type='PoseLoss'))
+
+    @staticmethod
+    def _merge(name: str, defaults: dict, given: dict | None) -> dict:
+        unknown = set(given or ()) - set(defaults)
+        if unknown:
+            raise ValueError(f'{name} has no field {sorted(unknown)}; it has {sorted(defaults)}.')
+        return dict(defaults, **(given or {}))
+
+    def loss(
+        self,
+        point_features: Tensor,
+        voxels: dict,
+        image_features: Tensor,
+        data_samples: list,
+        image_size: tuple[int, int],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch.
+
+        Args:
+            point_features: (Nv, point_channels) voxel features.
+            voxels: ``xyz`` (Nv, 3) positions in metres and ``counts``, voxels of each sample.
+            image_features: (B*V, C, h, w) image features.
+            data_samples: B data samples with ``cam2img`` and ``lidar2cam`` in their metainfo.
+            image_size: (H, W) of the input images.
+
+        Returns:
+            The losses, and the numbers of contrastive pairs and of poses for the log.
+        """
+        scene = self.make_scene(point_features, voxels, image_features, data_samples, image_size)
+        targets = calibration_targets(scene.xyz, scene.mask, scene.cameras, self.occlusion)
+        view = self.view(scene, self.draw(scene, targets))
+        losses = self.contrastive_losses(scene, view, targets)
+        scores = self.point_overlap(view.fused_points)[..., 0]
+        losses.update(self.overlap_losses(scores, view, targets))
+        if self.with_pose_loss:
+            losses.update(self.pose_losses(scores, scene, view))
+        return losses
+
+    def make_scene(
+        self,
+        point_features: Tensor,
+        voxels: dict,
+        image_features: Tensor,
+        data_samples: list,
+        image_size: tuple[int, int],
+    ) -> Scene:
+        """Bring features to C channels and pad the samples; arguments as in :meth:`loss`."""
+        counts = voxels['counts']
+
+        def pad(values: Tensor) -> Tensor:
+            return pad_sequence(values.split(counts), batch_first=True)
+
+        mask = pad(torch.ones_like(voxels['xyz'][:, 0], dtype=torch.bool))
+        map_size = tuple(image_features.shape[-2:])
+        cameras = Cameras.from_samples(data_samples, image_size, map_size, image_features.device)
+        pixels = image_features.flatten(2).transpose(1, 2)
+        pixels = pixels.unflatten(0, cameras.cam2img.shape[:2])
+        return Scene(pad(voxels['xyz']), mask, pad(self.point_in(point_features)), pixels, cameras)
+
+    def draw(self, scene: Scene, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Draw the voxels of each camera: index and valid, both (B, V, P)."""
+        mask = scene.mask[:, None].expand_as(targets.visible)
+        return draw_masked(mask, self.num_voxels, targets.visible, self.preferred_fraction)
+
+    def view(self, scene: Scene, drawn: tuple[Tensor, Tensor]) -> View:
+        """Gather the drawn voxels and fuse them with the pixels of their camera."""
+        index, valid = drawn
+        if scene.points.shape[1] == 0:  # no voxel in the whole batch: empty slots read zeros
+            zeros = scene.points.sum() + scene.points.new_zeros(scene.points.shape[-1])
+            points = zeros.expand(*index.shape, -1)
+        else:
+            points = gather_voxels(scene.points, index)
+        points = points * valid[..., None]
+        if self.fusion is None:
+            return View(index, valid, points, points, scene.pixels)
+        full = min(int(n) for n in scene.mask.sum(dim=1)) >= index.shape[-1]
+        fused_points, fused_pixels = self.fusion(
+            points.flatten(0, 1), scene.pixels.flatten(0, 1), None if full else valid.flatten(0, 1)
+        )
+        shape = index.shape[:2]
+        return View(
+            index, valid, points, fused_points.unflatten(0, shape), fused_pixels.unflatten(0, shape)
+        )
+
+    def contrastive_losses(self, scene: Scene, view: View, targets: Targets) -> dict[str, Tensor]:
+        """Contrast matched voxels and pixels, before and after fusion."""
+        cameras = scene.cameras
+        uv = self._of_drawn(targets.uv, view)
+        visible = self._of_drawn(targets.visible, view) & view.valid
+        pair, mask = draw_masked(visible.flatten(1), self.num_pairs)
+
+        def pick(values: Tensor) -> Tensor:
+            values = values.flatten(1, 2)
+            return values.gather(1, pair[..., None].expand(-1, -1, values.shape[-1]))
+
+        same = None
+        if self.exclude_radius > 0:
+            camera = pair // visible.shape[-1]
+            distance = torch.cdist(pick(uv), pick(uv))
+            same = (distance < self.exclude_radius) & (camera[:, :, None] == camera[:, None])
+        losses = dict(num_pairs=mask.sum().float())
+        for name, loss, alignment, points, pixels in (
+            ('loss_contrast', self.loss_contrast, self.alignment, view.points, scene.pixels),
+            (
+                'loss_fused_contrast',
+                self.loss_fused_contrast,
+                self.fused_alignment,
+                view.fused_points,
+                view.fused_pixels,
+            ),
+        ):
+            if loss is None:
+                continue
+            read = sample_pixels(pixels, uv, cameras.map_size, self.pixel_sampling)
+            losses[name] = loss(alignment(pick(points)), alignment(pick(read)), mask, same)
+        return losses
+
+    def overlap_losses(self, logits: Tensor, view: View, targets: Targets) -> dict[str, Tensor]:
+        """Which voxels fall into the image, and on which cells a voxel falls."""
+        losses = {}
+        if self.loss_point_overlap is not None:
+            visible = self._of_drawn(targets.visible, view)
+            losses['loss_point_overlap'] = self.loss_point_overlap(logits, visible, view.valid)
+        if self.loss_pixel_overlap is not None:
+            pixel_logits = self.pixel_overlap(view.fused_pixels)[..., 0]
+            occupied = targets.occupied.flatten(2)
+            losses['loss_pixel_overlap'] = self.loss_pixel_overlap(pixel_logits, occupied)
+        return losses
+
+    def pose_losses(self, logits: Tensor, scene: Scene, view: View) -> dict[str, Tensor]:
+        """Match keypoints softly, solve each camera's pose, and compare it with the truth."""
+        cameras = scene.cameras
+        keypoint, mask = self.choose_keypoints(logits.detach().sigmoid(), view.valid)
+
+        def pick(values: Tensor) -> Tensor:
+            return values.gather(2, keypoint[..., None].expand(*keypoint.shape, values.shape[-1]))
+
+        with torch.autocast(logits.device.type, enabled=False):
+            cells = soft_argmax(
+                self.fused_alignment(pick(view.fused_points)).flatten(0, 1),
+                self.fused_alignment(view.fused_pixels).flatten(0, 1),
+                pixel_grid(*cameras.map_size, logits.device),
+                self.match_temperature,
+            )
+            intrinsics = cameras.cam2img.flatten(0, 1)
+            xyz = gather_voxels(scene.xyz, view.index) if scene.xyz.shape[1] else None
+            if xyz is None:
+                xyz = scene.xyz.new_zeros((*view.index.shape, 3))
+            solved = epnp(
+                pick(xyz).flatten(0, 1),
+                normalise_pixels(cameras.to_image(cells), intrinsics),
+                mask=mask.flatten(0, 1),
+            )
+            rotation, translation = self.loss_pose(
+                solved.R, solved.t, cameras.lidar2cam.flatten(0, 1), solved.valid
+            )
+        return dict(
+            loss_pose_rotation=rotation,
+            loss_pose_translation=translation,
+            num_poses=solved.valid.sum().float(),
+        )
+
+    def choose_keypoints(self, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw keypoints among the voxels with a high overlap score.
+
+        Args:
+            scores: (B, V, P) overlap scores.
+            valid: (B, V, P) bool.
+
+        Returns:
+            index (B, V, K) and mask (B, V, K) bool; a camera without enough candidates at any
+            threshold has none.
+        """
+        candidates = torch.zeros_like(valid)
+        undecided = torch.ones_like(valid[..., :1])
+        for threshold in self.keypoints['thresholds']:
+            passing = valid & (scores > threshold)
+            enough = undecided & (passing.sum(-1, keepdim=True) >= self.keypoints['minimum'])
+            candidates = torch.where(enough, passing, candidates)
+            undecided = undecided & ~enough
+        return draw_masked(candidates, self.keypoints['number'])
+
+    @staticmethod
+    def _of_drawn(values: Tensor, view: View) -> Tensor:
+        """Values (B, V, N, ...) of all voxels at the drawn ones (B, V, P, ...)."""
+        if values.shape[2] == 0:
+            return values.new_zeros((*view.index.shape, *values.shape[3:]))
+        index = view.index
+        if values.dim() == 4:
+            index = index[..., None].expand(*view.index.shape, values.shape[-1])
+        return values.gather(2, index)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        point_features: Tensor,
+        voxels: dict,
+        image_features: Tensor,
+        data_samples: list,
+        image_size: tuple[int, int],
+    ) -> list[BaseDataElement]:
+        """Calibrate each camera of each sample; arguments as in :meth:`loss`.
+
+        Returns:
+            For each sample the fields named in ``docs/architecture.md`` under *Prediction*.
+        """
+        cfg = self.test_cfg
+        scene = self.make_scene(point_features, voxels, image_features, data_samples, image_size)
+        batch_size, num_cameras = scene.cameras.cam2img.shape[:2]
+        generator = torch.Generator(scene.mask.device).manual_seed(0)
+        number = min(cfg['num_voxels'], scene.mask.shape[1])
+        index, valid = draw_masked(scene.mask, number, generator=generator)
+        drawn = [x[:, None].expand(-1, num_cameras, -1) for x in (index, valid)]
+        view = self.view(scene, drawn)
+        point_scores = self.point_overlap(view.fused_points)[..., 0].float().sigmoid() * view.valid
+        pixel_scores = self.pixel_overlap(view.fused_pixels)[..., 0].float().sigmoid()
+        match, cells, similarity, is_match = self.match(scene, view, point_scores)
+        xyz = scene.xyz[torch.arange(batch_size, device=index.device)[:, None], index]
+        match_xyz = gather_voxels(xyz, match) if number else scene.xyz.new_zeros((*match.shape, 3))
+        match_uv = scene.cameras.to_image(cells)
+        results = []
+        for i in range(batch_size):
+            keep = valid[i].cpu()
+            results.append(
+                BaseDataElement(
+                    metainfo=dict(img_shape=tuple(image_size)),
+                    points=xyz[i].float().cpu()[keep],
+                    point_scores=point_scores[i].cpu()[:, keep],
+                    pixel_scores=pixel_scores[i].unflatten(-1, scene.cameras.map_size).cpu(),
+                    match_points=match_xyz[i].float().cpu(),
+                    match_pixels=match_uv[i].float().cpu(),
+                    match_scores=similarity[i].float().cpu(),
+                    match_mask=is_match[i].cpu(),
+                )
+            )
+            self.solve(results[-1], scene.cameras.cam2img[i].cpu())
+        return results
+
+    def match(
+        self, scene: Scene, view: View, scores: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Choose the most similar matches of each camera.
+
+        Args:
+            scene: the batch.
+            view: the voxels used.
+            scores: (B, V, M) their overlap scores.
+
+        Returns:
+            index (B, V, K) into the voxels used, cells (B, V, K, 2), similarity (B, V, K) and
+            mask (B, V, K) bool.
+        """
+        cfg = self.test_cfg
+        fused = cfg['features'] == 'fused'
+        alignment = self.fused_alignment if fused else self.alignment
+        points = alignment(view.fused_points if fused else view.points).flatten(0, 1)
+        pixels = alignment(view.fused_pixels if fused else scene.pixels).flatten(0, 1)
+        candidate = (view.valid & (scores > cfg['score_threshold'])).flatten(0, 1)
+        number = min(cfg['max_matches'], points.shape[1])
+        if number == 0:
+            shape = (*view.index.shape[:2], 0)
+            empty = points.new_zeros(shape)
+            return empty.long(), points.new_zeros((*shape, 2)), empty, empty.bool()
+        similarity, pixel, mutual = nearest_pixels(points, pixels, candidate)
+        if cfg['mutual']:
+            candidate = mutual
+        similarity, index = similarity.masked_fill(~candidate, -torch.inf).topk(number, dim=-1)
+        height, width = scene.cameras.map_size
+        cells = refine_pixels(
+            points.gather(1, index[..., None].expand(-1, -1, points.shape[-1])),
+            pixels,
+            pixel.gather(1, index),
+            height,
+            width,
+            cfg['temperature'],
+            cfg['window'],
+        )
+        mask = similarity.isfinite()
+        shape = view.index.shape[:2]
+        return tuple(
+            x.unflatten(0, shape) for x in (index, cells, similarity.masked_fill(~mask, 0), mask)
+        )
+
+    def solve(self, prediction: BaseDataElement, cam2img: Tensor) -> None:
+        """Solve each camera's pose from its matches and write it into the prediction."""
+        num_cameras, num_matches = prediction.match_mask.shape
+        inliers = torch.zeros((num_cameras, num_matches), dtype=torch.bool)
+        poses = torch.eye(4, dtype=torch.float64).repeat(num_cameras, 1, 1)
+        errors = torch.full((num_cameras,), torch.inf)
+        valid = torch.zeros(num_cameras, dtype=torch.bool)
+        for camera in range(num_cameras):
+            mask = prediction.match_mask[camera]
+            estimate = self.solver.solve(
+                prediction.match_points[camera, mask].double().numpy(),
+                prediction.match_pixels[camera, mask].double().numpy(),
+                cam2img[camera].double().numpy(),
+                prediction.img_shape,
+            )
+            if estimate.valid:
+                valid[camera] = True
+                poses[camera] = torch.from_numpy(estimate.lidar2cam)
+                errors[camera] = estimate.reproj_error
+                inliers[camera, mask] = torch.from_numpy(estimate.inliers)
+        prediction.set_data(
+            dict(
+                lidar2cam=poses,
+                valid=valid,
+                num_inliers=inliers.sum(dim=1),
+                num_matches=prediction.match_mask.sum(dim=1),
+                reproj_error=errors,
+                match_inliers=inliers,
+            )
+        )

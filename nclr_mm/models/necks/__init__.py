@@ -1,0 +1,5 @@
+"""Necks."""
+
+from .upsample_sum import UpsampleSum
+
+__all__ = ['UpsampleSum']

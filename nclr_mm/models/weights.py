@@ -1,0 +1,76 @@
+"""Pretrained image weights that either load completely or stop the run."""
+
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+#: What published checkpoints wrap their weights in (DINO, mmengine, timm, plain torch).
+_CONTAINERS = ('state_dict', 'teacher', 'student', 'model')
+#: Prefixes that those weights carry before the backbone's own names.
+_PREFIXES = ('module.backbone.', 'module.', 'backbone.', 'encoder.')
+
+
+def find_backbone_weights(checkpoint: dict, wanted: set[str]) -> dict[str, torch.Tensor]:
+    """Find the weights named ``wanted`` in a checkpoint, below known containers and prefixes.
+
+    Returns:
+        The part of the checkpoint that matches best, with the prefix taken off.
+    """
+    best: dict[str, torch.Tensor] = {}
+    for container in (checkpoint, *(checkpoint.get(name) for name in _CONTAINERS)):
+        if not isinstance(container, dict):
+            continue
+        for prefix in ('', *_PREFIXES):
+            found = {
+                key[len(prefix) :]: value
+                for key, value in container.items()
+                if key.startswith(prefix) and key[len(prefix) :] in wanted
+            }
+            if len(found) > len(best):
+                best = found
+    return best
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class CompletePretrained:
+    """Load a backbone's weights from a local file; an error unless every one of them is there.
+
+    Use it as ``init_cfg=dict(type='CompletePretrained', checkpoint='dino_resnet50.pth')``. DINO's
+    and torchvision's ResNet-50 files fit ``mmdet.ResNet`` as they are. The file is read without
+    running code from it.
+
+    Args:
+        checkpoint: path of the file.
+    """
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights into ``module``."""
+        path = Path(self.checkpoint)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'Image weights {path} do not exist; put the file there or name another with '
+                '--cfg-options model.img_backbone.init_cfg.checkpoint=FILE '
+                '(docs/configs.md tells which files fit).'
+            )
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        own = module.state_dict()
+        # Files from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
+        wanted = {name for name in own if not name.endswith('num_batches_tracked')}
+        found = find_backbone_weights(checkpoint, set(own)) if isinstance(checkpoint, dict) else {}
+        unfit = [n for n in sorted(wanted) if n not in found or found[n].shape != own[n].shape]
+        if unfit:
+            raise ValueError(
+                f'{path} does not hold the weights of {type(module).__name__}: {len(unfit)} of '
+                f'{len(wanted)} tensors are missing or of another shape, first {unfit[0]}.'
+            )
+        module.load_state_dict(found, strict=False)
+        print_log(
+            f'Loaded {len(wanted)} of {len(wanted)} image backbone tensors from {path}.',
+            logger='current',
+        )
