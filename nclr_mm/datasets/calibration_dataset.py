@@ -1,0 +1,134 @@
+"""Samples of a scan and the images of its cameras, with exact calibration."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmdet3d.registry import DATASETS
+from mmengine.dataset import BaseDataset
+
+from .checks import check_intrinsics, check_rigid
+
+
+@DATASETS.register_module()
+class CalibrationDataset(BaseDataset):
+    """Scans and images listed in an info file, as docs/data.md describes it.
+
+    As it stands it serves any rig whose info file has paths relative to ``data_root``; the
+    subclasses know the layouts of public data sets.
+
+    Args:
+        ann_file: the info file, relative to ``data_root`` unless absolute.
+        data_root: root of the data.
+        data_prefix: folder, relative to ``data_root``, of the scans (``pts``), of the images
+            (``img``, or the name of a camera where each has a folder of its own). None takes
+            what the layout has.
+        cameras: names of the cameras to use, in this order; None takes those of the class, here
+            all of the first entry.
+        repeats: how many times each sample is listed. The copies differ in ``repeat_idx``, so
+            that perturbations seeded by sample differ too.
+        pipeline, test_mode, indices and others: as in mmengine's BaseDataset.
+
+    Each item of the pipeline's input has ``sample_idx``, ``repeat_idx``, ``lidar_points`` and
+    ``images`` as in the info file, with full paths and, for each camera, ``cam2img`` (3, 3) and
+    ``lidar2cam`` (4, 4) as float64 arrays; ``token``, ``timestamp`` and the paths of label files
+    where the info file has them.
+
+    Raises:
+        FileNotFoundError: without the info file, saying which command makes it.
+        ValueError: if an entry lacks a camera, or its matrices are not 3x3 and rigid.
+    """
+
+    DATA_PREFIX: dict[str, str] = {}
+    CAMERAS: tuple[str, ...] | None = None
+    CREATE_COMMAND = 'your own script (docs/data.md, "Your own rig")'
+    OPTIONAL_KEYS = ('token', 'scene', 'timestamp')
+    MASK_KEYS = ('pts_semantic_mask', 'pts_panoptic_mask')
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict[str, str] | None = None,
+        cameras: Sequence[str] | None = None,
+        repeats: int = 1,
+        pipeline: Sequence[dict | Callable] = (),
+        **kwargs,
+    ) -> None:
+        if repeats < 1:
+            raise ValueError(f'repeats must be at least 1, got {repeats}.')
+        self.cameras = self.CAMERAS if cameras is None else tuple(cameras)
+        self.repeats = repeats
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=dict(self.DATA_PREFIX if data_prefix is None else data_prefix),
+            pipeline=list(pipeline),
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the info file, check all matrices at once and list each sample ``repeats`` times."""
+        if not osp.isfile(self.ann_file):
+            raise FileNotFoundError(
+                f'The info file {self.ann_file} is missing; it is made by {self.CREATE_COMMAND}.'
+            )
+        samples = super().load_data_list()
+        if not samples:
+            raise ValueError(f'The info file {self.ann_file} lists no sample.')
+        self._check_matrices(samples)
+        return [dict(s, repeat_idx=i) for i in range(self.repeats) for s in samples]
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Keep what calibration needs of an entry, with full paths."""
+        try:
+            sample = dict(
+                sample_idx=raw_data_info['sample_idx'],
+                lidar_points=dict(raw_data_info['lidar_points']),
+                images=dict(raw_data_info['images']),
+            )
+            scan = sample['lidar_points']
+            scan['lidar_path'] = self._join('pts', scan['lidar_path'])
+            if self.cameras is None:
+                self.cameras = tuple(sample['images'])
+            missing = [name for name in self.cameras if name not in sample['images']]
+            if missing:
+                raise ValueError(
+                    f'{self.ann_file}: the sample {sample["sample_idx"]} has no camera '
+                    f'{missing[0]}; it has {", ".join(sample["images"])}.'
+                )
+            sample['images'] = {name: dict(sample['images'][name]) for name in self.cameras}
+            for name, image in sample['images'].items():
+                prefix = name if name in self.data_prefix else 'img'
+                image['img_path'] = self._join(prefix, image['img_path'])
+                image['cam2img'] = np.array(image['cam2img'], dtype=np.float64)
+                image['lidar2cam'] = np.array(image['lidar2cam'], dtype=np.float64)
+        except KeyError as error:
+            raise ValueError(
+                f'{self.ann_file}: the sample {raw_data_info.get("sample_idx")} lacks the field '
+                f'{error}.'
+            ) from error
+        for key in self.OPTIONAL_KEYS:
+            if key in raw_data_info:
+                sample[key] = raw_data_info[key]
+        for key in self.MASK_KEYS:
+            if f'{key}_path' in raw_data_info:
+                sample[f'{key}_path'] = self._join(key, raw_data_info[f'{key}_path'])
+        return sample
+
+    def _join(self, prefix: str, path: str) -> str:
+        return osp.join(self.data_prefix.get(prefix, self.data_root), path)
+
+    def _check_matrices(self, samples: list[dict]) -> None:
+        for key, check in (('cam2img', check_intrinsics), ('lidar2cam', check_rigid)):
+            for camera in self.cameras:
+                matrices = [sample['images'][camera][key] for sample in samples]
+                try:
+                    check(np.stack(matrices), key)
+                except ValueError:  # then look for the one at fault, to name it
+                    for sample, matrix in zip(samples, matrices, strict=True):
+                        where = f'sample {sample["sample_idx"]}, {camera}'
+                        check(matrix, f'{self.ann_file}: {key} of {where}')
+                    raise

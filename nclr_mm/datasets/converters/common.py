@@ -1,0 +1,183 @@
+"""What all converters share: checked reading, checked matrices, safe writing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from nclr_mm.datasets.checks import read_image
+
+INFO_VERSION = '1.1'
+
+
+def require_file(path: Path) -> Path:
+    """Return ``path``, or raise FileNotFoundError naming it."""
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} is missing.')
+    return path
+
+
+def require_directory(path: Path, hint: str) -> Path:
+    """Return ``path``, or raise FileNotFoundError naming it and saying what it should hold."""
+    if not path.is_dir():
+        raise FileNotFoundError(f'{path} is missing: {hint}.')
+    return path
+
+
+def count_points(path: Path, num_feats: int) -> int:
+    """Number of float32 rows in a scan, from its size alone.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the size is zero or not a whole number of rows.
+    """
+    size = require_file(path).stat().st_size
+    row = 4 * num_feats
+    if size == 0 or size % row:
+        raise ValueError(
+            f'{path} is truncated: {size} bytes are not a positive multiple of {row} '
+            f'({num_feats} float32 a point).'
+        )
+    return size // row
+
+
+def check_points(path: Path, num_feats: int) -> None:
+    """Read a scan fully; raise ValueError if a value of it is not finite."""
+    points = np.fromfile(path, dtype=np.float32).reshape(-1, num_feats)
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        raise ValueError(f'{path}: {int(bad.sum())} of {len(points)} points are not finite.')
+
+
+def check_mask(path: Path, num_points: int, itemsize: int) -> None:
+    """Raise unless ``path`` holds one label of ``itemsize`` bytes for each point."""
+    size = require_file(path).stat().st_size
+    if size != num_points * itemsize:
+        raise ValueError(
+            f'{path} has {size} bytes, but the scan has {num_points} points, '
+            f'{itemsize} bytes a label: expected {num_points * itemsize}.'
+        )
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image from its header alone.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no readable image.
+    """
+    try:
+        with Image.open(require_file(path)) as image:
+            return image.height, image.width
+    except (UnidentifiedImageError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f'{path} is not a readable image.') from error
+
+
+def check_image(path: Path) -> None:
+    """Decode an image fully; raise ValueError naming it if that fails.
+
+    OpenCV fills what a cut file lacks with grey and only warns, so Pillow, which refuses
+    cut files, decodes it too.
+    """
+    read_image(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError as error:
+        raise ValueError(f'{path} is damaged or cut short: {error}.') from error
+
+
+def read_calibration(path: Path) -> dict[str, np.ndarray]:
+    """Read a KITTI calibration file: lines of ``name: numbers``.
+
+    Returns:
+        The numbers of each line as a flat float64 array. Lines that hold no numbers, such as
+        the date of KITTI raw files, are left out.
+    """
+    values = {}
+    for line in require_file(path).read_text().splitlines():
+        name, _, text = line.partition(':')
+        try:
+            values[name.strip()] = np.array([float(x) for x in text.split()])
+        except ValueError:
+            continue
+    return values
+
+
+def calibration_matrix(
+    values: dict[str, np.ndarray], name: str, shape: tuple[int, int], path: Path
+) -> np.ndarray:
+    """Matrix ``name`` of a calibration file, in ``shape``; ValueError naming file and field."""
+    if name not in values:
+        raise ValueError(f'{path} has no {name}; it has {sorted(values)}.')
+    if values[name].size != shape[0] * shape[1]:
+        raise ValueError(
+            f'{path}: {name} has {values[name].size} numbers, expected {shape[0]}x{shape[1]}.'
+        )
+    return values[name].reshape(shape)
+
+
+def homogeneous(matrix: np.ndarray) -> np.ndarray:
+    """Complete a 3x3 or 3x4 matrix to 4x4 with the last row (0, 0, 0, 1)."""
+    out = np.eye(4)
+    out[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return out
+
+
+def fold_projection(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split a KITTI projection P = K [I | K^-1 p4] into camera matrix and rigid shift.
+
+    Args:
+        projection: (3, 4), pixels from rectified coordinates of camera 0.
+
+    Returns:
+        K (3, 3), and the 4x4 motion from camera 0 to this camera, a translation by K^-1 p4.
+    """
+    cam2img = projection[:, :3]
+    shift = np.eye(4)
+    shift[:3, 3] = np.linalg.solve(cam2img, projection[:, 3])
+    return cam2img, shift
+
+
+def write_infos(path: Path, metainfo: dict, data_list: list[dict]) -> Path:
+    """Write an info file of mmdet3d's second form; the old file stays until the new is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            pickle.dump(
+                dict(metainfo=dict(info_version=INFO_VERSION, **metainfo), data_list=data_list),
+                file,
+                protocol=4,
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f'{path}: {len(data_list)} samples')
+    return path
+
+
+def map_with_progress(function: Callable[[Any], Any], items: Iterable, workers: int) -> list:
+    """``[function(x) for x in items]`` in ``workers`` threads, with a progress bar.
+
+    Threads suffice: the time goes into reading and decoding files, which free the lock. The
+    first error stops the work.
+    """
+    items = list(items)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            # disable=None: no bar where the output is not a terminal
+            return list(tqdm(pool.map(function, items), total=len(items), disable=None))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

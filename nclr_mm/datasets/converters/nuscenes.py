@@ -1,0 +1,334 @@
+"""nuScenes v1.0 tables (also those of simulated drives) to info files."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid
+
+from . import common
+
+NUM_PTS_FEATS = 5  # x, y, z, intensity, ring index
+LIDAR = 'LIDAR_TOP'
+CAMERAS = (
+    'CAM_FRONT',
+    'CAM_FRONT_RIGHT',
+    'CAM_FRONT_LEFT',
+    'CAM_BACK',
+    'CAM_BACK_LEFT',
+    'CAM_BACK_RIGHT',
+)
+TABLES = (
+    'attribute',
+    'calibrated_sensor',
+    'category',
+    'ego_pose',
+    'instance',
+    'log',
+    'map',
+    'sample',
+    'sample_annotation',
+    'sample_data',
+    'scene',
+    'sensor',
+    'visibility',
+)
+VERIFYING_SCENES = Path(__file__).with_name('slidr_verifying_scenes.txt')
+
+
+def create_nuscenes_infos(
+    root_path: str | Path,
+    out_dir: str | Path | None = None,
+    version: str | None = None,
+    extra_tag: str = 'nuscenes',
+    workers: int = 1,
+    check: bool = False,
+) -> dict[str, Path]:
+    """Write ``<extra_tag>_infos_<split>.pkl`` for each split that has scenes in the tables.
+
+    A ``splits.json`` at the root ({split: [scene names]}) names the splits; else they follow
+    from the version: ``train`` and ``val`` (for v1.0-mini those of the mini set), for
+    v1.0-trainval also ``pretrain600`` and ``verify100`` (SLidR's halves of train), for
+    v1.0-test ``test``.
+
+    Args:
+        version: folder of the tables; None takes the only ``v1.0-*`` folder of the root.
+        workers: threads that read files.
+        check: read every scan, label file and image fully.
+
+    Returns:
+        The path of each info file written, by split.
+
+    Raises:
+        FileNotFoundError, ValueError: one sentence naming the file at fault; no file is
+            written then.
+    """
+    root = common.require_directory(Path(root_path), 'expected the root of a nuScenes data set')
+    version = version or _only_version(root)
+    tables = common.require_directory(root / version, 'expected the tables of this version')
+    nusc = _open(root, tables)
+    splits = _splits(root, version, {scene['name'] for scene in nusc.scene})
+    names = sorted({name for scenes in splits.values() for name in scenes})
+    samples = [s for s in _samples_in_order(nusc) if s['scene_name'] in names]
+    entries = common.map_with_progress(partial(_sample_info, nusc, check), samples, workers)
+
+    from mmdet3d.datasets import NuScenesDataset
+
+    classes = NuScenesDataset.METAINFO['classes']
+    metainfo = dict(
+        dataset='nuscenes', version=version, categories={c: i for i, c in enumerate(classes)}
+    )
+    written = {}
+    for split, scenes in splits.items():
+        chosen = [e for e, s in zip(entries, samples, strict=True) if s['scene_name'] in scenes]
+        data_list = [dict(sample_idx=i, **entry) for i, entry in enumerate(chosen)]
+        path = Path(out_dir or root) / f'{extra_tag}_infos_{split}.pkl'
+        written[split] = common.write_infos(path, metainfo, data_list)
+    return written
+
+
+def slidr_verifying_scenes() -> list[str]:
+    """The 100 scenes of train that SLidR holds back for choosing parameters."""
+    lines = VERIFYING_SCENES.read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def _only_version(root: Path) -> str:
+    versions = sorted(p.name for p in root.glob('v1.0-*') if p.is_dir())
+    if len(versions) == 1:
+        return versions[0]
+    if not versions:
+        raise FileNotFoundError(f'{root} holds no folder v1.0-*: it is no nuScenes data set.')
+    raise ValueError(f'{root} holds {", ".join(versions)}: choose one with --version.')
+
+
+def _open(root: Path, tables: Path):
+    from nuscenes import NuScenes  # late: the devkit takes seconds to import
+
+    for table in TABLES:
+        common.require_file(tables / f'{table}.json')
+    try:
+        return NuScenes(version=tables.name, dataroot=str(root), verbose=False)
+    except json.JSONDecodeError:
+        for path in sorted(tables.glob('*.json')):  # the error does not say which file it was
+            _read_json(path)
+        raise
+    except AssertionError as error:
+        raise ValueError(f'{tables} is refused by nuscenes-devkit: {error}') from error
+    except KeyError as error:
+        raise ValueError(f'{tables}: the tables refer to {error}, which is in none.') from error
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is not valid JSON: {error}.') from error
+
+
+def _splits(root: Path, version: str, present: set[str]) -> dict[str, set[str]]:
+    """Scenes of each split, as far as the tables have them; empty splits are named, left out."""
+    custom = root / 'splits.json'
+    if custom.exists():
+        wanted = _read_json(custom)
+        if not isinstance(wanted, dict) or not all(isinstance(v, list) for v in wanted.values()):
+            raise ValueError(f'{custom} must map each split to a list of scene names.')
+        unknown = sorted({n for names in wanted.values() for n in names} - present)
+        if unknown:
+            raise ValueError(f'{custom} names the scene {unknown[0]}, which {version} lacks.')
+    else:
+        from nuscenes.utils.splits import create_splits_scenes
+
+        official = create_splits_scenes()
+        if version == 'v1.0-mini':
+            wanted = dict(train=official['mini_train'], val=official['mini_val'])
+        elif version == 'v1.0-test':
+            wanted = dict(test=official['test'])
+        else:
+            verifying = slidr_verifying_scenes()
+            wanted = dict(
+                train=official['train'],
+                val=official['val'],
+                pretrain600=sorted(set(official['train']) - set(verifying)),
+                verify100=verifying,
+            )
+    splits = {}
+    for split, names in wanted.items():
+        found = present.intersection(names)
+        if not found:
+            print(f'{split}: none of its {len(names)} scenes is in {root / version}, left out')
+            continue
+        print(f'{split}: {len(found)} of {len(names)} scenes')
+        splits[split] = found
+    if not splits:
+        raise ValueError(
+            f'{root / version} has no scene of the splits {", ".join(wanted)}; for scenes of your '
+            f'own write {custom} as {{"train": [scene names], "val": [scene names]}}.'
+        )
+    return splits
+
+
+def _samples_in_order(nusc) -> list[dict]:
+    """All key frames, scene by scene in order of time, with the names of their scenes."""
+    samples = []
+    for scene in nusc.scene:
+        token = scene['first_sample_token']
+        while token:
+            sample = nusc.get('sample', token)
+            samples.append(dict(sample, scene_name=scene['name']))
+            token = sample['next']
+    return samples
+
+
+def _sample_info(nusc, check: bool, sample: dict) -> dict:
+    lidar = nusc.get('sample_data', _channel(sample, LIDAR))
+    lidar_path = Path(nusc.dataroot) / lidar['filename']
+    num_points = common.count_points(lidar_path, NUM_PTS_FEATS)
+    if check:
+        common.check_points(lidar_path, NUM_PTS_FEATS)
+    lidar2ego, ego2global = _poses(nusc, lidar)
+    info = dict(
+        token=sample['token'],
+        scene=sample['scene_name'],
+        timestamp=sample['timestamp'] / 1e6,
+        ego2global=ego2global.tolist(),
+        lidar_points=dict(
+            lidar_path=_name_in(lidar, LIDAR),
+            num_pts_feats=NUM_PTS_FEATS,
+            lidar2ego=lidar2ego.tolist(),
+            sample_data_token=lidar['token'],
+        ),
+        images={
+            camera: _camera_info(nusc, sample, camera, ego2global @ lidar2ego, check)
+            for camera in CAMERAS
+            if camera in sample['data']
+        },
+    )
+    if not info['images']:
+        raise ValueError(f'{nusc.dataroot}: the sample {sample["token"]} has no camera image.')
+    info.update(_masks(nusc, lidar['token'], num_points, check))
+    if nusc.sample_annotation:
+        rotation = np.linalg.inv(ego2global[:3, :3] @ lidar2ego[:3, :3])
+        info['instances'] = _instances(nusc, lidar['token'], rotation)
+    return info
+
+
+def _camera_info(nusc, sample: dict, camera: str, lidar2global: np.ndarray, check: bool) -> dict:
+    data = nusc.get('sample_data', sample['data'][camera])
+    path = Path(nusc.dataroot) / data['filename']
+    size = common.image_size(path)
+    if size != (data['height'], data['width']):
+        raise ValueError(
+            f'{path} is {size[1]}x{size[0]}, but sample_data.json says '
+            f'{data["width"]}x{data["height"]}.'
+        )
+    if check:
+        common.check_image(path)
+    cam2ego, ego2global = _poses(nusc, data)
+    record = nusc.get('calibrated_sensor', data['calibrated_sensor_token'])
+    name = f'calibrated_sensor.json: camera_intrinsic of {camera} ({record["token"]})'
+    cam2img = check_intrinsics(record['camera_intrinsic'], name)
+    # Both ego poses: the car moves between the two moments of exposure.
+    lidar2cam = np.linalg.inv(ego2global @ cam2ego) @ lidar2global
+    lidar2cam[3] = (0, 0, 0, 1)
+    return dict(
+        img_path=_name_in(data, camera),
+        cam2img=cam2img.tolist(),
+        lidar2cam=check_rigid(lidar2cam, f'lidar2cam of {data["filename"]}').tolist(),
+        height=size[0],
+        width=size[1],
+        timestamp=data['timestamp'] / 1e6,
+        cam2ego=cam2ego.tolist(),
+        sample_data_token=data['token'],
+    )
+
+
+def _poses(nusc, data: dict) -> tuple[np.ndarray, np.ndarray]:
+    """sensor2ego and ego2global (4x4 each) at the moment of ``data``."""
+    sensor = nusc.get('calibrated_sensor', data['calibrated_sensor_token'])
+    pose = nusc.get('ego_pose', data['ego_pose_token'])
+    return (
+        _transform(sensor, f'calibrated_sensor.json: {sensor["token"]}'),
+        _transform(pose, f'ego_pose.json: {pose["token"]}'),
+    )
+
+
+def _transform(record: dict, name: str) -> np.ndarray:
+    from pyquaternion import Quaternion
+
+    rotation = np.asarray(record['rotation'], dtype=np.float64)
+    translation = np.asarray(record['translation'], dtype=np.float64)
+    if rotation.shape != (4,) or abs(np.linalg.norm(rotation) - 1) > 1e-3:
+        raise ValueError(f'{name}: rotation must be a unit quaternion w x y z, got {rotation}.')
+    if translation.shape != (3,):
+        raise ValueError(f'{name}: translation must be 3 numbers, got {translation}.')
+    matrix = common.homogeneous(Quaternion(rotation).rotation_matrix)
+    matrix[:3, 3] = translation
+    return check_rigid(matrix, name)
+
+
+def _channel(sample: dict, channel: str) -> str:
+    if channel not in sample['data']:
+        raise ValueError(f'sample_data.json: the sample {sample["token"]} has no {channel}.')
+    return sample['data'][channel]
+
+
+def _name_in(data: dict, channel: str) -> str:
+    """File name alone, as mmdet3d's infos have it; its folder is a data prefix of the dataset."""
+    path = Path(data['filename'])
+    if path.parent != Path('samples') / channel:
+        raise ValueError(
+            f'sample_data.json: {path} is not in samples/{channel}, where the loaders look.'
+        )
+    return path.name
+
+
+def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:
+    masks = {}
+    if 'lidarseg' in nusc.table_names:
+        path = Path(nusc.dataroot) / nusc.get('lidarseg', lidar_token)['filename']
+        common.check_mask(path, num_points, itemsize=1)
+        masks['pts_semantic_mask_path'] = path.name
+    if 'panoptic' in nusc.table_names:
+        path = Path(nusc.dataroot) / nusc.get('panoptic', lidar_token)['filename']
+        common.require_file(path)
+        if check:
+            with np.load(path) as content:
+                labelled = len(content['data'])
+            if labelled != num_points:
+                raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
+        masks['pts_panoptic_mask_path'] = path.name
+    return masks
+
+
+def _instances(nusc, lidar_token: str, global2lidar: np.ndarray) -> list[dict]:
+    """Boxes in mmdet3d's form, in the LiDAR frame: centre, length, width, height, yaw."""
+    from mmdet3d.datasets import NuScenesDataset
+    from mmdet3d.datasets.convert_utils import NuScenesNameMapping
+
+    classes = NuScenesDataset.METAINFO['classes']
+    instances = []
+    for box in nusc.get_sample_data(lidar_token)[1]:
+        annotation = nusc.get('sample_annotation', box.token)
+        name = NuScenesNameMapping.get(box.name, box.name)
+        label = classes.index(name) if name in classes else -1
+        velocity = global2lidar @ nusc.box_velocity(box.token)
+        width, length, height = box.wlh
+        yaw = box.orientation.yaw_pitch_roll[0]
+        seen = annotation['num_lidar_pts'] + annotation['num_radar_pts'] > 0
+        instances.append(
+            dict(
+                bbox_label=label,
+                bbox_3d=[float(x) for x in (*box.center, length, width, height, yaw)],
+                bbox_label_3d=label,
+                bbox_3d_isvalid=seen,
+                velocity=velocity[:2].tolist(),
+                num_lidar_pts=annotation['num_lidar_pts'],
+                num_radar_pts=annotation['num_radar_pts'],
+            )
+        )
+    return instances

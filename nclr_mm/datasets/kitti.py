@@ -1,0 +1,14 @@
+from mmdet3d.registry import DATASETS
+
+from .calibration_dataset import CalibrationDataset
+
+
+@DATASETS.register_module()
+class KittiCalibrationDataset(CalibrationDataset):
+    """KITTI object detection, training half; cameras image_2 (default) and image_3."""
+
+    DATA_PREFIX = dict(
+        pts='training/velodyne', image_2='training/image_2', image_3='training/image_3'
+    )
+    CAMERAS = ('image_2',)
+    CREATE_COMMAND = '`python tools/create_data.py kitti --root-path <root>`'

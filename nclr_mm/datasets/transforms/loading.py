@@ -1,0 +1,96 @@
+"""Loading of scans and images."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet3d.datasets.transforms import LoadPointsFromFile
+from mmdet3d.registry import TRANSFORMS
+
+from ..checks import read_image
+from .images import apply_to_camera, resize_affine
+
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+@TRANSFORMS.register_module()
+class LoadLidarPoints(LoadPointsFromFile):
+    """mmdet3d's LoadPointsFromFile for scans, which names the file when a scan is truncated.
+
+    Args:
+        load_dim: float32 numbers a point in the file.
+        use_dim: how many of them, or which, to keep.
+
+    Adds ``points`` (LiDARPoints, metres, LiDAR frame).
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes.
+    """
+
+    def __init__(self, load_dim: int = 4, use_dim: int | list[int] = 4) -> None:
+        super().__init__(coord_type='LIDAR', load_dim=load_dim, use_dim=use_dim)
+
+    def _load_points(self, pts_filename: str) -> np.ndarray:
+        size = os.path.getsize(pts_filename)
+        if size == 0 or size % (4 * self.load_dim):
+            raise ValueError(
+                f'{pts_filename} is truncated: {size} bytes are not a positive multiple of '
+                f'{4 * self.load_dim} ({self.load_dim} float32 a point).'
+            )
+        return np.fromfile(pts_filename, dtype=np.float32)
+
+
+@TRANSFORMS.register_module()
+class LoadCalibratedImages(BaseTransform):
+    """Load the images of all cameras, in the order of ``results['images']``.
+
+    Args:
+        reduce: 1, 2, 4 or 8: JPEG files are decoded at this fraction of their size, which saves
+            most of the time where a smaller image is wanted anyway.
+
+    Adds ``img`` (list of V uint8 BGR arrays (H, W, 3)), ``cam_names`` (list of V), ``cam2img``
+    (V, 3, 3) and ``lidar2cam`` (V, 4, 4), both float64.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file, if it is missing, cannot be read, or is
+            not of the size that its calibration is for.
+    """
+
+    def __init__(self, reduce: int = 1) -> None:
+        if reduce not in _REDUCED:
+            raise ValueError(f'reduce must be one of {list(_REDUCED)}, got {reduce}.')
+        self.reduce = reduce
+
+    def transform(self, results: dict) -> dict:
+        cameras = results['images']
+        results['cam_names'] = list(cameras)
+        results['cam2img'] = np.stack([camera['cam2img'] for camera in cameras.values()])
+        results['lidar2cam'] = np.stack([camera['lidar2cam'] for camera in cameras.values()])
+        results['img'] = [self._load(camera) for camera in cameras.values()]
+        for index, camera in enumerate(cameras.values()):
+            height, width = results['img'][index].shape[:2]
+            if self.reduce > 1:
+                scale = resize_affine(width / camera['width'], height / camera['height'])
+                apply_to_camera(results, index, scale)
+        return results
+
+    def _load(self, camera: dict) -> np.ndarray:
+        image = read_image(camera['img_path'], _REDUCED[self.reduce])
+        # Decoders round a reduced size up.
+        expected = tuple(-(-camera[side] // self.reduce) for side in ('height', 'width'))
+        if image.shape[:2] != expected:
+            height, width = image.shape[:2]
+            raise ValueError(
+                f'{camera["img_path"]} is {width}x{height}, but its calibration is for '
+                f'{camera["width"]}x{camera["height"]} (reduced {self.reduce} times).'
+            )
+        return image

@@ -1,0 +1,88 @@
+"""Prepare data: simulate a drive, or write the info files of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest='command', required=True, metavar='command')
+
+    simulation = commands.add_parser('simulation', help='simulate a drive with its calibration')
+    if 'simulation' in argv:  # the ray caster is imported only where it is used
+        from nclr_mm.simulation import cli
+
+        cli.add_arguments(simulation)
+
+    nuscenes = commands.add_parser('nuscenes', help='nuScenes, or a drive in its layout')
+    _add_common_arguments(nuscenes, 'data/nuscenes', 'nuscenes')
+    nuscenes.add_argument(
+        '--version', help='folder of the tables; default: the only v1.0-* folder of the root'
+    )
+
+    semantickitti = commands.add_parser(
+        'semantickitti', help='SemanticKITTI, or a drive in the KITTI odometry layout'
+    )
+    _add_common_arguments(semantickitti, 'data/semantickitti', 'semantickitti')
+    semantickitti.add_argument(
+        '--split',
+        action='append',
+        metavar='NAME=SEQ[:FIRST-LAST][,...]',
+        help='sequences and frames (both ends included) of a split, such as train=00:0-29,01; '
+        'may be repeated; default: the official train, val and test',
+    )
+
+    kitti = commands.add_parser('kitti', help='KITTI object detection')
+    _add_common_arguments(kitti, 'data/kitti', 'kitti')
+    return parser.parse_args(argv)
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser, root: str, tag: str) -> None:
+    parser.add_argument('--root-path', default=root, help='default: %(default)s')
+    parser.add_argument('--out-dir', help='where the info files go; default: the root')
+    parser.add_argument(
+        '--extra-tag', default=tag, help='start of the file names; default: %(default)s'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count(), help='threads; default: all cores'
+    )
+    parser.add_argument('--check', action='store_true', help='read every scan and image fully')
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    if args.command == 'simulation':
+        from nclr_mm.simulation import cli
+
+        cli.run(args)
+        return 0
+
+    from nclr_mm.datasets import converters
+    from nclr_mm.datasets.converters.semantickitti import parse_split
+
+    options = dict(
+        root_path=args.root_path,
+        out_dir=args.out_dir,
+        extra_tag=args.extra_tag,
+        workers=args.workers,
+        check=args.check,
+    )
+    try:
+        if args.command == 'nuscenes':
+            converters.create_nuscenes_infos(version=args.version, **options)
+        elif args.command == 'semantickitti':
+            splits = dict(parse_split(text) for text in args.split) if args.split else None
+            converters.create_semantickitti_infos(splits=splits, **options)
+        else:
+            converters.create_kitti_infos(**options)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
