@@ -27,8 +27,8 @@ class CalibrationDataset(BaseDataset):
             what the layout has.
         cameras: names of the cameras to use, in this order; None takes those of the class, here
             all of the first entry.
-        repeats: how many times each sample is listed. The copies differ in ``repeat_idx``, so
-            that perturbations seeded by sample differ too.
+        repeats: how many times an epoch goes through the samples. ``repeat_idx`` counts the rounds,
+            so that perturbations seeded by sample differ between them.
         pipeline, test_mode, indices and others: as in mmengine's BaseDataset.
 
     Each item of the pipeline's input has ``sample_idx``, ``repeat_idx``, ``lidar_points`` and
@@ -70,7 +70,7 @@ class CalibrationDataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Read the info file, check all matrices at once and list each sample ``repeats`` times."""
+        """Read the info file and check all its matrices at once."""
         if not osp.isfile(self.ann_file):
             raise FileNotFoundError(
                 f'The info file {self.ann_file} is missing; it is made by {self.CREATE_COMMAND}.'
@@ -79,13 +79,26 @@ class CalibrationDataset(BaseDataset):
         if not samples:
             raise ValueError(f'The info file {self.ann_file} lists no sample.')
         self._check_matrices(samples)
-        return [dict(s, repeat_idx=i) for i in range(self.repeats) for s in samples]
+        return samples
+
+    def __len__(self) -> int:
+        return super().__len__() * self.repeats
+
+    def get_data_info(self, idx: int) -> dict:
+        """Entry ``idx``; its ``sample_idx`` is that of the info file, not the position here."""
+        if not -len(self) <= idx < len(self):
+            raise IndexError(f'{idx} is outside of {len(self)} samples.')
+        repeat, position = divmod(idx % len(self), len(self) // self.repeats)
+        info = super().get_data_info(position)
+        info['sample_idx'] = info.pop('sample_key')  # BaseDataset writes the position there
+        info['repeat_idx'] = repeat
+        return info
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Keep what calibration needs of an entry, with full paths."""
         try:
             sample = dict(
-                sample_idx=raw_data_info['sample_idx'],
+                sample_key=raw_data_info['sample_idx'],
                 lidar_points=dict(raw_data_info['lidar_points']),
                 images=dict(raw_data_info['images']),
             )
@@ -96,7 +109,7 @@ class CalibrationDataset(BaseDataset):
             missing = [name for name in self.cameras if name not in sample['images']]
             if missing:
                 raise ValueError(
-                    f'{self.ann_file}: the sample {sample["sample_idx"]} has no camera '
+                    f'{self.ann_file}: the sample {sample["sample_key"]} has no camera '
                     f'{missing[0]}; it has {", ".join(sample["images"])}.'
                 )
             sample['images'] = {name: dict(sample['images'][name]) for name in self.cameras}
@@ -129,6 +142,6 @@ class CalibrationDataset(BaseDataset):
                     check(np.stack(matrices), key)
                 except ValueError:  # then look for the one at fault, to name it
                     for sample, matrix in zip(samples, matrices, strict=True):
-                        where = f'sample {sample["sample_idx"]}, {camera}'
+                        where = f'sample {sample["sample_key"]}, {camera}'
                         check(matrix, f'{self.ann_file}: {key} of {where}')
                     raise

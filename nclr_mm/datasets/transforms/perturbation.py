@@ -64,13 +64,14 @@ class RigidPerturbation(BaseTransform):
 
     def draw(self, results: dict) -> np.ndarray:
         """Draw T (4, 4) for a sample."""
-        random = np.random
+        source = random
         if self.seed_by_sample:
-            key = f'{results.get("token", results["sample_idx"])}/{results["repeat_idx"]}'
-            random = np.random.default_rng([self.seed, zlib.crc32(key.encode())])
-        angles = [random.uniform(*self.ranges[name]) for name in ('yaw', 'pitch', 'roll')]
-        planar = np.clip(random.normal(0.0, self.shift_std, 2), -self.shift_clip, self.shift_clip)
+            key = results.get('token', results['sample_idx'])
+            source = random.Random(f'{self.seed}/{key}/{results.get("repeat_idx", 0)}')
+        angles = [source.uniform(*self.ranges[name]) for name in ('yaw', 'pitch', 'roll')]
+        planar = [source.gauss(0.0, self.shift_std) for _ in range(2)]
         motion = np.eye(4)
         motion[:3, :3] = Rotation.from_euler('ZYX', angles).as_matrix()
-        motion[:3, 3] = (*planar, random.uniform(*self.ranges['z']))
+        motion[:2, 3] = np.clip(planar, -self.shift_clip, self.shift_clip)
+        motion[2, 3] = source.uniform(*self.ranges['z'])
         return motion

@@ -1,0 +1,61 @@
+# nuScenes for NCLR, six cameras. Image size, range, intensity scale and batch size are those of the
+# official code; the crop and the colour jitter are ours, and can be left out.
+dataset_type = 'NuScenesCalibrationDataset'
+data_root = 'data/nuscenes/'
+image_scale = (416, 224)  # width, height
+point_cloud_range = [-51.2, -51.2, -51.2, 51.2, 51.2, 51.2]
+meta_keys = ['sample_idx', 'token', 'repeat_idx', 'lidar_path', 'img_path']
+meta_keys += ['cam_names', 'cam2img', 'lidar2cam', 'perturbation']
+
+load_pipeline = [
+    dict(type='LoadLidarPoints', load_dim=5, use_dim=4),
+    dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
+]
+train_pipeline = [
+    *load_pipeline,
+    dict(type='LoadCalibratedImages'),
+    dict(type='RandomCropResizeImages', scale=image_scale, area=(0.5, 1.0)),
+    dict(type='RandomFlipImages', prob=0.5),
+    dict(type='PhotoMetricJitter'),
+    dict(type='RigidPerturbation'),  # yaw in [0, 2 pi), shift N(0, 4 m) clipped at 15 m
+    dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
+    dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),
+]
+test_pipeline = [
+    *load_pipeline,
+    dict(type='LoadCalibratedImages'),
+    dict(type='ResizeImages', scale=image_scale),
+    dict(type='RigidPerturbation', seed_by_sample=True),
+    dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
+    dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=10,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='nuscenes_infos_pretrain600.pkl',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='nuscenes_infos_verify100.pkl',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='CalibrationMetric')
+test_evaluator = val_evaluator
