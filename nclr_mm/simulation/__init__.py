@@ -1,0 +1,1 @@
+"""Simulated drives: random streets, ray-cast for cameras and LiDAR, written in official layouts."""
