@@ -12,6 +12,7 @@ from .camera import (
     project,
     scale_intrinsics,
 )
+from .epnp import EPnPResult, epnp
 from .overlap import occlusion_mask, pixel_occupancy
 from .precision import full_precision
 from .rigid import (
@@ -25,7 +26,9 @@ from .rigid import (
 
 __all__ = [
     'MIN_DEPTH',
+    'EPnPResult',
     'crop_intrinsics',
+    'epnp',
     'euler_to_matrix',
     'flip_intrinsics',
     'full_precision',
