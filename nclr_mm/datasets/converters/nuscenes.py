@@ -318,7 +318,7 @@ def _instances(nusc, lidar_token: str, global2lidar: np.ndarray) -> list[dict]:
         label = classes.index(name) if name in classes else -1
         velocity = global2lidar @ nusc.box_velocity(box.token)
         width, length, height = box.wlh
-        yaw = box.orientation.yaw_pitch_roll[0]
+        yaw = np.arctan2(*box.rotation_matrix[1::-1, 0])  # of the box's long axis
         seen = annotation['num_lidar_pts'] + annotation['num_radar_pts'] > 0
         instances.append(
             dict(

@@ -54,8 +54,8 @@ class LoadCalibratedImages(BaseTransform):
     """Load the images of all cameras, in the order of ``results['images']``.
 
     Args:
-        reduce: 1, 2, 4 or 8: JPEG files are decoded at this fraction of their size, which saves
-            most of the time where a smaller image is wanted anyway.
+        reduce: 1, 2, 4 or 8: decode JPEG files at this fraction of their size, which saves half
+            of the time where a smaller image is wanted anyway. The sizes must be multiples of it.
 
     Adds ``img`` (list of V uint8 BGR arrays (H, W, 3)), ``cam_names`` (list of V), ``cam2img``
     (V, 3, 3) and ``lidar2cam`` (V, 4, 4), both float64.
@@ -76,21 +76,20 @@ class LoadCalibratedImages(BaseTransform):
         results['cam2img'] = np.stack([camera['cam2img'] for camera in cameras.values()])
         results['lidar2cam'] = np.stack([camera['lidar2cam'] for camera in cameras.values()])
         results['img'] = [self._load(camera) for camera in cameras.values()]
-        for index, camera in enumerate(cameras.values()):
-            height, width = results['img'][index].shape[:2]
-            if self.reduce > 1:
-                scale = resize_affine(width / camera['width'], height / camera['height'])
-                apply_to_camera(results, index, scale)
+        for index in range(len(cameras)):
+            apply_to_camera(results, index, resize_affine(1 / self.reduce, 1 / self.reduce))
         return results
 
     def _load(self, camera: dict) -> np.ndarray:
-        image = read_image(camera['img_path'], _REDUCED[self.reduce])
-        # Decoders round a reduced size up.
-        expected = tuple(-(-camera[side] // self.reduce) for side in ('height', 'width'))
-        if image.shape[:2] != expected:
-            height, width = image.shape[:2]
+        path, width, height = (camera[key] for key in ('img_path', 'width', 'height'))
+        if width % self.reduce or height % self.reduce:
             raise ValueError(
-                f'{camera["img_path"]} is {width}x{height}, but its calibration is for '
-                f'{camera["width"]}x{camera["height"]} (reduced {self.reduce} times).'
+                f'{path} is {width}x{height}: reduce={self.reduce} needs multiples of it.'
+            )
+        image = read_image(path, _REDUCED[self.reduce])
+        found = image.shape[1] * self.reduce, image.shape[0] * self.reduce
+        if found != (width, height):
+            raise ValueError(
+                f'{path} is {found[0]}x{found[1]}, but its calibration is for {width}x{height}.'
             )
         return image

@@ -1,0 +1,523 @@
+"""Info files against the devkits' own formulas, and every way in which data can be broken."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nclr_mm.datasets import converters
+from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
+from nclr_mm.datasets.converters.semantickitti import Part, parse_split
+
+
+def load(path: Path) -> dict:
+    with open(path, 'rb') as file:
+        return pickle.load(file)
+
+
+def project(points: np.ndarray, image: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) and depths (N,) by the matrices of an info file."""
+    lidar2cam = np.array(image['lidar2cam'])
+    camera = points @ lidar2cam[:3, :3].T + lidar2cam[:3, 3]
+    pixels = camera @ np.array(image['cam2img']).T
+    return pixels[:, :2] / pixels[:, 2:], camera[:, 2]
+
+
+# ---------------------------------------------------------------- nuScenes
+
+
+def check_against_devkit(root: Path, version: str, info: dict, monkeypatch) -> int:
+    """Compare with NuScenesExplorer's projection; returns the number of points compared."""
+    from nuscenes import NuScenes
+    from nuscenes.utils.data_classes import LidarPointCloud
+
+    from_file = LidarPointCloud.from_file.__func__
+
+    def in_double(cls, path):
+        # At global coordinates of a kilometre the devkit's float32 is good to a tenth of a pixel.
+        cloud = from_file(cls, path)
+        cloud.points = cloud.points.astype(np.float64)
+        return cloud
+
+    monkeypatch.setattr(LidarPointCloud, 'from_file', classmethod(in_double))
+    nusc = NuScenes(version=version, dataroot=str(root), verbose=False)
+    sample = nusc.get('sample', info['token'])
+    path = root / 'samples/LIDAR_TOP' / info['lidar_points']['lidar_path']
+    points = np.fromfile(path, np.float32).reshape(-1, 5)[:, :3].astype(np.float64)
+    compared = 0
+    assert list(info['images']) == list(CAMERAS)
+    for camera, image in info['images'].items():
+        expected, depths, _ = nusc.explorer.map_pointcloud_to_image(
+            sample['data']['LIDAR_TOP'], sample['data'][camera]
+        )
+        pixels, depth = project(points, image)
+        u, v = pixels.T
+        width, height = image['width'], image['height']
+        seen = (depth > 1) & (u > 1) & (u < width - 1) & (v > 1) & (v < height - 1)
+        np.testing.assert_allclose(pixels[seen], expected[:2].T, atol=1e-3)
+        np.testing.assert_allclose(depth[seen], depths, atol=1e-5)
+        compared += int(seen.sum())
+    return compared
+
+
+def check_boxes_in_mmdet3d(root: Path, version: str, info_file: Path) -> None:
+    """mmdet3d's own dataset reads the infos; its boxes are the devkit's."""
+    from mmdet3d.datasets import NuScenesDataset
+    from nuscenes import NuScenes
+
+    dataset = NuScenesDataset(
+        data_root=str(root), ann_file=str(info_file), data_prefix=dict(pts='samples/LIDAR_TOP')
+    )
+    nusc = NuScenes(version=version, dataroot=str(root), verbose=False)
+    info = dataset.get_data_info(0)
+    assert Path(info['lidar_points']['lidar_path']).is_file()
+    boxes = info['ann_info']['gt_bboxes_3d']
+    lidar_token = nusc.get('sample', info['token'])['data']['LIDAR_TOP']
+    devkit = [
+        box
+        for box in nusc.get_sample_data(lidar_token)[1]
+        if nusc.get('sample_annotation', box.token)['num_lidar_pts'] > 0
+    ]
+    assert len(boxes) == len(devkit) > 0
+    np.testing.assert_allclose(
+        boxes.gravity_center.numpy(), [b.center for b in devkit], rtol=0, atol=2e-5
+    )
+    np.testing.assert_allclose(boxes.dims.numpy(), [b.wlh[[1, 0, 2]] for b in devkit], atol=1e-5)
+    # mmdet3d's boxes stand upright in the LiDAR frame, which is tilted: compare the long axes.
+    axes = np.stack([b.rotation_matrix[:2, 0] for b in devkit])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    yaw = boxes.yaw.numpy()
+    np.testing.assert_allclose(np.stack([np.cos(yaw), np.sin(yaw)], 1), axes, atol=1e-3)
+
+
+def test_nuscenes_projection_is_the_devkits(nuscenes_root, tmp_path, monkeypatch):
+    written = converters.create_nuscenes_infos(nuscenes_root, tmp_path)
+    for split, scene in dict(train='scene-0061', val='scene-0103').items():
+        infos = load(written[split])
+        assert infos['metainfo']['info_version'] == '1.1'
+        assert [info['sample_idx'] for info in infos['data_list']] == [0, 1]
+        assert {info['scene'] for info in infos['data_list']} == {scene}
+        for info in infos['data_list']:
+            assert check_against_devkit(nuscenes_root, 'v1.0-mini', info, monkeypatch) > 50
+
+
+def test_nuscenes_projection_on_a_real_frame(real_data, tmp_path, monkeypatch):
+    root = real_data / 'nuscenes'
+    written = converters.create_nuscenes_infos(root, tmp_path, check=True)
+    assert list(written) == ['train']
+    (info,) = load(written['train'])['data_list']
+    assert check_against_devkit(root, 'v1.0-mini', info, monkeypatch) > 10000
+    assert len(info['instances']) == 68
+    check_boxes_in_mmdet3d(root, 'v1.0-mini', written['train'])
+
+
+def test_nuscenes_boxes_and_masks(nuscenes_root, tmp_path):
+    written = converters.create_nuscenes_infos(nuscenes_root, tmp_path, check=True)
+    check_boxes_in_mmdet3d(nuscenes_root, 'v1.0-mini', written['train'])
+    for info in load(written['train'])['data_list']:
+        assert (nuscenes_root / 'lidarseg/v1.0-mini' / info['pts_semantic_mask_path']).is_file()
+        assert (nuscenes_root / 'panoptic/v1.0-mini' / info['pts_panoptic_mask_path']).is_file()
+
+
+def test_slidr_split_divides_train_into_600_and_100():
+    from nuscenes.utils.splits import create_splits_scenes
+
+    verifying = slidr_verifying_scenes()
+    assert len(verifying) == len(set(verifying)) == 100
+    assert set(verifying) < set(create_splits_scenes()['train'])
+
+
+def test_nuscenes_trainval_splits(data_makers, tmp_path, capsys):
+    # One scene of each: pretraining half, held-back half, validation.
+    scenes = ('scene-0001', 'scene-0008', 'scene-0003')
+    root = data_makers['nuscenes'](tmp_path, scenes, version='v1.0-trainval', frames=1)
+    written = converters.create_nuscenes_infos(root)
+    found = {k: [i['scene'] for i in load(p)['data_list']] for k, p in written.items()}
+    assert found == dict(
+        train=['scene-0001', 'scene-0008'],
+        val=['scene-0003'],
+        pretrain600=['scene-0001'],
+        verify100=['scene-0008'],
+    )
+    assert 'train: 2 of 700 scenes' in capsys.readouterr().out
+
+
+def test_nuscenes_splits_file_of_a_simulated_drive(data_makers, tmp_path):
+    root = data_makers['nuscenes'](tmp_path, ('scene-a', 'scene-b'), frames=1)
+    with pytest.raises(ValueError, match=r'no scene of the splits.*splits\.json'):
+        converters.create_nuscenes_infos(root)
+    (root / 'splits.json').write_text(json.dumps(dict(train=['scene-b'], holdout=['scene-a'])))
+    written = converters.create_nuscenes_infos(root, extra_tag='drive')
+    assert written['holdout'] == root / 'drive_infos_holdout.pkl'
+    assert load(written['train'])['data_list'][0]['scene'] == 'scene-b'
+    (root / 'splits.json').write_text(json.dumps(dict(train=['scene-c'])))
+    with pytest.raises(ValueError, match=r'splits\.json names the scene scene-c'):
+        converters.create_nuscenes_infos(root)
+
+
+# ---------------------------------------------------------------- KITTI layouts
+
+
+def kitti_values(path: Path) -> dict[str, np.ndarray]:
+    lines = [line.split(':') for line in path.read_text().splitlines() if line]
+    return {name: np.array(text.split(), dtype=np.float64) for name, text in lines}
+
+
+def devkit_pixels(points: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """The KITTI devkit's formula: homogeneous points by a 3x4 matrix, divided by the third row."""
+    pixels = np.column_stack([points, np.ones(len(points))]) @ projection.T
+    return pixels[:, :2] / pixels[:, 2:]
+
+
+def check_semantickitti(root: Path, info: dict) -> None:
+    scan = root / info['lidar_points']['lidar_path']
+    points = np.fromfile(scan, np.float32).reshape(-1, 4)[:, :3].astype(np.float64)
+    points = points[points[:, 0] > 2]
+    values = kitti_values(scan.parents[1] / 'calib.txt')
+    tr = np.vstack([values['Tr'].reshape(3, 4), [0, 0, 0, 1]])
+    for camera, image in info['images'].items():
+        expected = devkit_pixels(points, values[f'P{camera[-1]}'].reshape(3, 4) @ tr)
+        np.testing.assert_allclose(project(points, image)[0], expected, atol=1e-6)
+
+
+def test_semantickitti_projection_has_all_of_tr(semantickitti_root, tmp_path):
+    written = converters.create_semantickitti_infos(semantickitti_root, tmp_path, check=True)
+    assert list(written) == ['train', 'val']
+    infos = load(written['train'])['data_list']
+    assert [info['sample_idx'] for info in infos] == [f'00_00000{i}' for i in range(4)]
+    assert list(infos[0]['images']) == ['image_2', 'image_3']
+    assert infos[3]['timestamp'] == pytest.approx(0.3)
+    assert infos[3]['pts_semantic_mask_path'] == 'sequences/00/labels/000003.label'
+    np.testing.assert_allclose(infos[3]['lidar2global'], np.eye(4), atol=1e-9)
+    check_semantickitti(semantickitti_root, infos[0])
+    assert {i['sample_idx'][:2] for i in load(written['val'])['data_list']} == {'08'}
+
+
+def test_semantickitti_real_sequence(real_data, tmp_path):
+    root = real_data / 'semantickitti'
+    splits = dict([parse_split('train=00:0-29'), parse_split('val=00:34-39')])
+    written = converters.create_semantickitti_infos(root, tmp_path, splits)
+    train, val = (load(written[split])['data_list'] for split in ('train', 'val'))
+    assert (len(train), len(val)) == (30, 6)
+    assert val[0]['sample_idx'] == '00_000034'
+    check_semantickitti(root, train[0])
+
+
+def test_parse_split():
+    assert parse_split('train=00:0-29,1') == ('train', [Part('00', 0, 29), Part('01')])
+    for text in ('train', '=00', 'train=', 'train=00:5', 'train=aa', 'train=00:1-2-3'):
+        with pytest.raises(ValueError, match='A split reads name=sequence'):
+            parse_split(text)
+
+
+def check_kitti(root: Path, info: dict, half: str = 'training') -> None:
+    """Our entry and mmdet3d's give the pixels of P2 R0_rect Tr_velo_to_cam."""
+    stem = f'{info["sample_idx"]:06d}'
+    scan = root / half / 'velodyne' / f'{stem}.bin'
+    points = np.fromfile(scan, np.float32).reshape(-1, 4)[:, :3].astype(np.float64)
+    points = points[points[:, 0] > 2]
+    values = kitti_values(root / half / 'calib' / f'{stem}.txt')
+    rect, tr = np.eye(4), np.eye(4)
+    rect[:3, :3] = values['R0_rect'].reshape(3, 3)
+    tr[:3] = values['Tr_velo_to_cam'].reshape(3, 4)
+    expected = devkit_pixels(points, values['P2'].reshape(3, 4) @ rect @ tr)
+    np.testing.assert_allclose(project(points, info['images']['image_2'])[0], expected, atol=1e-6)
+    theirs = info['images']['CAM2']
+    lidar2img = (np.array(theirs['cam2img']) @ np.array(theirs['lidar2cam']))[:3]
+    np.testing.assert_allclose(devkit_pixels(points, lidar2img), expected, atol=1e-6)
+    np.testing.assert_allclose(theirs['lidar2cam'], rect @ tr, atol=1e-12)
+
+
+def kitti_corners(row: list[str], lidar2rect: np.ndarray) -> np.ndarray:
+    """Corners (8, 3) of a label, by the formula of the KITTI devkit, in the LiDAR frame."""
+    h, w, length, x, y, z, yaw = (float(value) for value in row[8:15])
+    corners = np.array(
+        [
+            [length / 2, length / 2, -length / 2, -length / 2] * 2,
+            [0, 0, 0, 0, -h, -h, -h, -h],
+            [w / 2, -w / 2, -w / 2, w / 2] * 2,
+        ]
+    )
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    camera = (turn @ corners).T + (x, y, z)
+    return np.column_stack([camera, np.ones(8)]) @ np.linalg.inv(lidar2rect).T[:, :3]
+
+
+def check_kitti_in_mmdet3d(root: Path, info_file: Path) -> None:
+    """mmdet3d's own dataset reads the infos; its boxes are the labels'."""
+    from mmcv.ops import points_in_boxes_cpu
+    from mmdet3d.datasets import KittiDataset
+    from mmdet3d.registry import TRANSFORMS
+
+    prefix = dict(pts='training/velodyne', img='training/image_2')
+    modality = dict(use_lidar=True, use_camera=True)
+    dataset = KittiDataset(
+        data_root=str(root), ann_file=str(info_file), data_prefix=prefix, modality=modality
+    )
+    for index, entry in enumerate(load(info_file)['data_list']):
+        info = dataset.get_data_info(index)
+        assert Path(info['img_path']).is_file()
+        stem = Path(info['lidar_points']['lidar_path']).stem
+        lidar2rect = np.array(entry['images']['CAM2']['lidar2cam'])
+        label = root / 'training/label_2' / f'{stem}.txt'
+        rows = [line.split() for line in label.read_text().splitlines()]
+        rows = [row for row in rows if row[0] in dataset.METAINFO['classes']]
+        boxes = info['ann_info']['gt_bboxes_3d']
+        assert len(boxes) == len(rows) > 0
+        # mmdet3d's boxes stand upright in the LiDAR frame, the labels in the camera's: those
+        # frames are tilted by about a degree to each other, a few centimetres at the corners.
+        for ours, row in zip(boxes.corners.numpy(), rows, strict=True):
+            expected = kitti_corners(row, lidar2rect)
+            np.testing.assert_allclose(ours.mean(0), expected.mean(0), atol=0.05)
+            distances = np.linalg.norm(ours[:, None] - expected[None], axis=-1).min(axis=1)
+            assert distances.max() < 0.15
+        load_points = TRANSFORMS.build(
+            dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4)
+        )
+        points = load_points(info)['points'].tensor[:, :3]
+        inside = points_in_boxes_cpu(points[None], boxes.tensor[None, :, :7])[0].sum(0).numpy()
+        counted = [i['num_lidar_pts'] for i in entry['instances'] if i['bbox_label_3d'] >= 0]
+        np.testing.assert_allclose(inside, counted, atol=5, rtol=0.1)
+
+
+def test_kitti(kitti_root, tmp_path):
+    written = converters.create_kitti_infos(kitti_root, tmp_path, check=True)
+    assert list(written) == ['train', 'val', 'test']
+    (info,) = load(written['train'])['data_list']
+    check_kitti(kitti_root, info)
+    check_kitti_in_mmdet3d(kitti_root, written['train'])
+    # Labels are taken for moderate, unknown and DontCare, in this order.
+    assert [i['bbox_label_3d'] for i in info['instances']] == [2, -1, -1]
+    assert [i['difficulty'] for i in info['instances']] == [1, 1, -1]
+    assert [i['index'] for i in info['instances']] == [0, 1, -1]
+    (test,) = load(written['test'])['data_list']
+    assert 'instances' not in test
+    check_kitti(kitti_root, test, 'testing')
+
+
+def test_kitti_real_frames(real_data, tmp_path):
+    root = real_data / 'kitti'
+    written = converters.create_kitti_infos(root, tmp_path, check=True)
+    for info in load(written['trainval'])['data_list']:
+        check_kitti(root, info)
+    check_kitti_in_mmdet3d(root, written['trainval'])
+
+
+# ---------------------------------------------------------------- broken data
+
+
+def edit_json(path: Path, change) -> None:
+    rows = json.loads(path.read_text())
+    change(rows)
+    path.write_text(json.dumps(rows))
+
+
+def cut(path: Path, drop: int) -> None:
+    path.write_bytes(path.read_bytes()[:-drop])
+
+
+def first(root: Path, pattern: str) -> Path:
+    return sorted(root.glob(pattern))[0]
+
+
+def calibrated(rows: list[dict]) -> dict:
+    return next(row for row in rows if row['token'] == 'cal-CAM_FRONT')
+
+
+NUSCENES_FAULTS = {
+    'no table': (
+        lambda r: (r / 'v1.0-mini/ego_pose.json').unlink(),
+        r'ego_pose\.json is missing',
+    ),
+    'broken table': (
+        lambda r: (r / 'v1.0-mini/scene.json').write_text('[{"token": '),
+        r'scene\.json is not valid JSON',
+    ),
+    'no image': (lambda r: first(r, 'samples/CAM_BACK/*').unlink(), r'CAM_BACK\.jpg is missing'),
+    'unreadable image': (
+        lambda r: first(r, 'samples/CAM_BACK/*').write_bytes(b'no image'),
+        r'CAM_BACK\.jpg is not a readable image',
+    ),
+    'cut image': (
+        lambda r: cut(first(r, 'samples/CAM_BACK/*'), 900),
+        r'CAM_BACK\.jpg is (damaged|not a readable)',
+    ),
+    'truncated scan': (
+        lambda r: cut(first(r, 'samples/LIDAR_TOP/*'), 3),
+        r'LIDAR_TOP\.pcd\.bin is truncated: 7997 bytes .* multiple of 20',
+    ),
+    'empty scan': (
+        lambda r: first(r, 'samples/LIDAR_TOP/*').write_bytes(b''),
+        r'LIDAR_TOP\.pcd\.bin is truncated: 0 bytes',
+    ),
+    'non-finite point': (
+        lambda r: np.full((4, 5), np.nan, np.float32).tofile(first(r, 'samples/LIDAR_TOP/*')),
+        r'(LIDAR_TOP\.pcd\.bin: 4 of 4 points are not finite|_lidarseg\.bin has 400 bytes)',
+    ),
+    'short labels': (
+        lambda r: cut(first(r, 'lidarseg/v1.0-mini/*'), 1),
+        r'_lidarseg\.bin has 399 bytes, but the scan has 400 points',
+    ),
+    'no label file': (
+        lambda r: first(r, 'panoptic/v1.0-mini/*').unlink(),
+        r'refused by nuscenes-devkit: .*label files',
+    ),
+    'wrong size': (
+        lambda r: edit_json(
+            r / 'v1.0-mini/sample_data.json', lambda rows: [x.update(width=65) for x in rows]
+        ),
+        r'is 64x48, but sample_data\.json says 65x48',
+    ),
+    'intrinsics of the wrong shape': (
+        lambda r: edit_json(
+            r / 'v1.0-mini/calibrated_sensor.json',
+            lambda rows: calibrated(rows).update(camera_intrinsic=[[1, 0], [0, 1]]),
+        ),
+        r'camera_intrinsic of CAM_FRONT.* must be 3x3',
+    ),
+    'rotation that is none': (
+        lambda r: edit_json(
+            r / 'v1.0-mini/calibrated_sensor.json',
+            lambda rows: calibrated(rows).update(rotation=[1, 1, 0, 0]),
+        ),
+        r'calibrated_sensor\.json: cal-CAM_FRONT: rotation must be a unit quaternion',
+    ),
+}
+
+
+@pytest.mark.parametrize('fault', NUSCENES_FAULTS)
+def test_nuscenes_faults(fault, nuscenes_root, tmp_path):
+    root = shutil.copytree(nuscenes_root, tmp_path / 'root')
+    damage, message = NUSCENES_FAULTS[fault]
+    damage(root)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        converters.create_nuscenes_infos(root, tmp_path / 'out', check=True)
+    assert not (tmp_path / 'out').exists()
+
+
+def replace_line(path: Path, name: str, text: str | None) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(f'{name}:')]
+    path.write_text('\n'.join([*lines, *([f'{name}: {text}'] if text else [])]) + '\n')
+
+
+SEQUENCE = 'sequences/00'
+SEMANTICKITTI_FAULTS = {
+    'no calibration': (
+        lambda r: (r / SEQUENCE / 'calib.txt').unlink(),
+        r'00/calib\.txt is missing',
+    ),
+    'no Tr': (
+        lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'Tr', None),
+        r'calib\.txt has no Tr; it has',
+    ),
+    'short Tr': (
+        lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'Tr', '1 0 0 0 1 0 0 0 1'),
+        r'calib\.txt: Tr has 9 numbers, expected 3x4',
+    ),
+    'Tr that mirrors': (
+        lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'Tr', '-1 0 0 0 0 1 0 0 0 0 1 0'),
+        r'calib\.txt: Tr is not a rigid motion',
+    ),
+    'Tr that scales': (
+        lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'Tr', '1.1 0 0 0 0 1 0 0 0 0 1 0'),
+        r'calib\.txt: Tr is not a rigid motion',
+    ),
+    'no camera matrix': (
+        lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'P2', '0 0 0 0 0 1 0 0 0 0 1 0'),
+        r'calib\.txt: the left 3x3 of P2 is not a camera matrix',
+    ),
+    'no images': (
+        lambda r: shutil.rmtree(r / SEQUENCE / 'image_2'),
+        r'00/image_2 is missing: expected the colour images',
+    ),
+    'an image less': (
+        lambda r: (r / SEQUENCE / 'image_2/000002.png').unlink(),
+        r'image_2/000002\.png is missing',
+    ),
+    'cut image': (
+        lambda r: cut(r / SEQUENCE / 'image_2/000001.png', 2000),
+        r'000001\.png is (damaged|not a readable)',
+    ),
+    'truncated scan': (
+        lambda r: cut(r / SEQUENCE / 'velodyne/000003.bin', 1),
+        r'000003\.bin is truncated: 6399 bytes',
+    ),
+    'label missing': (
+        lambda r: (r / SEQUENCE / 'labels/000001.label').unlink(),
+        r'000001\.label is missing',
+    ),
+    'short labels': (
+        lambda r: cut(r / SEQUENCE / 'labels/000001.label', 4),
+        r'000001\.label has 1596 bytes',
+    ),
+    'few times': (
+        lambda r: (r / SEQUENCE / 'times.txt').write_text('0\n0.1\n'),
+        r'times\.txt has 2 lines, none for the frame 2',
+    ),
+    'poses of the wrong shape': (
+        lambda r: (r / SEQUENCE / 'poses.txt').write_text('1 0 0\n'),
+        r'poses\.txt must have 12 numbers a line',
+    ),
+}
+
+
+@pytest.mark.parametrize('fault', SEMANTICKITTI_FAULTS)
+def test_semantickitti_faults(fault, semantickitti_root, tmp_path):
+    root = shutil.copytree(semantickitti_root, tmp_path / 'root')
+    damage, message = SEMANTICKITTI_FAULTS[fault]
+    damage(root)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        converters.create_semantickitti_infos(root, tmp_path / 'out', check=True)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_semantickitti_frames_that_are_not_there(semantickitti_root, tmp_path):
+    splits = dict([parse_split('train=00:2-9')])
+    with pytest.raises(ValueError, match=r'00/velodyne has 2 scans from 2 to 9, expected 8'):
+        converters.create_semantickitti_infos(semantickitti_root, tmp_path, splits)
+
+
+KITTI_FAULTS = {
+    'no lists': (lambda r: shutil.rmtree(r / 'ImageSets'), r'ImageSets is missing'),
+    'no label': (
+        lambda r: (r / 'training/label_2/000000.txt').unlink(),
+        r'label_2/000000\.txt is missing',
+    ),
+    'broken label': (
+        lambda r: (r / 'training/label_2/000000.txt').write_text('Car 0 0 what\n'),
+        r'label_2/000000\.txt must have a name and 14 numbers',
+    ),
+    'rectification that is none': (
+        lambda r: replace_line(r / 'training/calib/000001.txt', 'R0_rect', '1 0 0 0 2 0 0 0 1'),
+        r'calib/000001\.txt: R0_rect Tr_velo_to_cam is not a rigid motion',
+    ),
+    'no scan': (
+        lambda r: (r / 'testing/velodyne/000000.bin').unlink(),
+        r'testing/velodyne/000000\.bin is missing',
+    ),
+}
+
+
+@pytest.mark.parametrize('fault', KITTI_FAULTS)
+def test_kitti_faults(fault, kitti_root, tmp_path):
+    root = shutil.copytree(kitti_root, tmp_path / 'root')
+    damage, message = KITTI_FAULTS[fault]
+    damage(root)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        converters.create_kitti_infos(root, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_info_file_is_never_half_written(tmp_path, monkeypatch):
+    from nclr_mm.datasets.converters import common
+
+    path = tmp_path / 'infos.pkl'
+    common.write_infos(path, dict(dataset='x'), [dict(sample_idx=0)])
+    before = path.read_bytes()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        common.write_infos(path, dict(dataset='x'), [dict(sample_idx=lambda: 0)])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ['infos.pkl']
