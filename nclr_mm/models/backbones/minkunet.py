@@ -1,12 +1,19 @@
 """MinkUNet for pretraining: mmdet3d's network, safe on small and on empty clouds."""
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from mmdet3d.models.backbones import MinkUNetBackbone
 from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
+
+
+def spconv_precision(device_type: str) -> AbstractContextManager:
+    """Autocast as spconv can do it: float16 on GPUs; it has no bfloat16, so that is left out."""
+    if torch.get_autocast_dtype(device_type) == torch.bfloat16:
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 @MODELS.register_module()
@@ -16,6 +23,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
     Checkpoints pass between the two as they are. On top of it, and without touching the arguments
     it is given:
 
+    - under bfloat16 autocast the sparse network stays in float32, for spconv has no bfloat16;
     - voxels at an odd upper border are no longer dropped by the strided convolutions (mmdet3d
       gives spconv the exact extent, which ``kernel 2, stride 2`` then cuts off);
     - a batch without voxels gives an empty result that is still connected to the parameters;
@@ -53,7 +61,8 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             return voxel_features.new_zeros((0, self.out_channels)) + touched
         with self._running_statistics_if_alone(coors):
             if self.sparseconv_backend == 'spconv':
-                return self._forward_spconv(voxel_features, coors)
+                with spconv_precision(voxel_features.device.type):
+                    return self._forward_spconv(voxel_features, coors)
             # mmdet3d's TorchSparse layers want the batch index last.
             last = self.sparseconv_backend == 'torchsparse'
             return super().forward(voxel_features, coors.roll(-1, dims=1) if last else coors)

@@ -57,7 +57,13 @@ class View:
 
 
 def gather_voxels(values: Tensor, index: Tensor) -> Tensor:
-    """Take voxels of each sample: values (B, N, ...) at index (B, V, P) gives (B, V, P, ...)."""
+    """Take voxels of each sample: values (B, N, ...) at index (B, V, P) gives (B, V, P, ...).
+
+    Without any voxel (N = 0) every slot is empty, and reads zeros that are connected to values.
+    """
+    if values.shape[1] == 0:
+        zeros = values.sum() + values.new_zeros(values.shape[2:])
+        return zeros.expand(*index.shape, *values.shape[2:])
     sample = torch.arange(len(index), device=index.device)[:, None, None]
     return values[sample, index]
 
@@ -250,12 +256,7 @@ class CalibrationHead(BaseModule):
     def view(self, scene: Scene, drawn: tuple[Tensor, Tensor]) -> View:
         """Gather the drawn voxels and fuse them with the pixels of their camera."""
         index, valid = drawn
-        if scene.points.shape[1] == 0:  # no voxel in the whole batch: empty slots read zeros
-            zeros = scene.points.sum() + scene.points.new_zeros(scene.points.shape[-1])
-            points = zeros.expand(*index.shape, -1)
-        else:
-            points = gather_voxels(scene.points, index)
-        points = points * valid[..., None]
+        points = gather_voxels(scene.points, index) * valid[..., None]
         if self.fusion is None:
             return View(index, valid, points, points, scene.pixels)
         full = min(int(n) for n in scene.mask.sum(dim=1)) >= index.shape[-1]
@@ -320,25 +321,21 @@ class CalibrationHead(BaseModule):
         def pick(values: Tensor) -> Tensor:
             return values.gather(2, keypoint[..., None].expand(*keypoint.shape, values.shape[-1]))
 
-        with torch.autocast(logits.device.type, enabled=False):
-            cells = soft_argmax(
-                self.fused_alignment(pick(view.fused_points)).flatten(0, 1),
-                self.fused_alignment(view.fused_pixels).flatten(0, 1),
-                pixel_grid(*cameras.map_size, logits.device),
-                self.match_temperature,
-            )
-            intrinsics = cameras.cam2img.flatten(0, 1)
-            xyz = gather_voxels(scene.xyz, view.index) if scene.xyz.shape[1] else None
-            if xyz is None:
-                xyz = scene.xyz.new_zeros((*view.index.shape, 3))
-            solved = epnp(
-                pick(xyz).flatten(0, 1),
-                normalise_pixels(cameras.to_image(cells), intrinsics),
-                mask=mask.flatten(0, 1),
-            )
-            rotation, translation = self.loss_pose(
-                solved.R, solved.t, cameras.lidar2cam.flatten(0, 1), solved.valid
-            )
+        cells = soft_argmax(
+            self.fused_alignment(pick(view.fused_points)).flatten(0, 1),
+            self.fused_alignment(view.fused_pixels).flatten(0, 1),
+            pixel_grid(*cameras.map_size, logits.device),
+            self.match_temperature,
+        )
+        intrinsics = cameras.cam2img.flatten(0, 1)
+        solved = epnp(
+            pick(gather_voxels(scene.xyz, view.index)).flatten(0, 1),
+            normalise_pixels(cameras.to_image(cells), intrinsics),
+            mask=mask.flatten(0, 1),
+        )
+        rotation, translation = self.loss_pose(
+            solved.R, solved.t, cameras.lidar2cam.flatten(0, 1), solved.valid
+        )
         return dict(
             loss_pose_rotation=rotation,
             loss_pose_translation=translation,
@@ -401,7 +398,7 @@ class CalibrationHead(BaseModule):
         pixel_scores = self.pixel_overlap(view.fused_pixels)[..., 0].float().sigmoid()
         match, cells, similarity, is_match = self.match(scene, view, point_scores)
         xyz = scene.xyz[torch.arange(batch_size, device=index.device)[:, None], index]
-        match_xyz = gather_voxels(xyz, match) if number else scene.xyz.new_zeros((*match.shape, 3))
+        match_xyz = gather_voxels(xyz, match)
         match_uv = scene.cameras.to_image(cells)
         results = []
         for i in range(batch_size):

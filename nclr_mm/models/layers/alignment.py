@@ -5,6 +5,8 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nclr_mm.geometry import full_precision
+
 
 @MODELS.register_module()
 class CosineAlignment(nn.Module):
@@ -20,9 +22,10 @@ class CosineAlignment(nn.Module):
         super().__init__()
         self.channels = channels
 
+    @full_precision
     def forward(self, features: Tensor) -> Tensor:
         """Embed features (..., C) so that a similarity is an inner product, in float32."""
-        return F.normalize(features.float(), dim=-1)
+        return F.normalize(features, dim=-1)
 
 
 @MODELS.register_module()
@@ -44,7 +47,7 @@ class SymmetricAlignment(CosineAlignment):
         super().__init__(channels)
         self.transform = nn.Parameter(torch.eye(channels))
 
+    @full_precision
     def forward(self, features: Tensor) -> Tensor:
         """Embed features (..., C) so that a similarity is an inner product, in float32."""
-        with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features) @ self.transform.float().T
+        return super().forward(features) @ self.transform.T

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from nclr_mm.geometry import full_precision
+
 
 def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
     """Coordinates (h*w, 2) of the feature map's cells, u (column) then v (row), row by row."""
@@ -12,6 +14,7 @@ def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack([u, v], dim=-1).reshape(-1, 2)
 
 
+@full_precision
 def soft_argmax(points: Tensor, pixels: Tensor, grid: Tensor, temperature: float) -> Tensor:
     """Expected pixel of each point over the whole map.
 
@@ -28,6 +31,7 @@ def soft_argmax(points: Tensor, pixels: Tensor, grid: Tensor, temperature: float
     return weights @ grid.to(weights.dtype)
 
 
+@full_precision
 def nearest_pixels(
     points: Tensor, pixels: Tensor, mask: Tensor, chunk: int = 1024
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,6 +67,7 @@ def nearest_pixels(
     return similarity, pixel, mutual
 
 
+@full_precision
 def refine_pixels(
     points: Tensor, pixels: Tensor, pixel: Tensor, height: int, width: int, temperature: float,
     window: int,

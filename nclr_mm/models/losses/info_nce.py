@@ -4,6 +4,8 @@ import torch
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from nclr_mm.geometry import full_precision
+
 
 @MODELS.register_module()
 class PointInfoNCE(nn.Module):
@@ -28,6 +30,7 @@ class PointInfoNCE(nn.Module):
         self.symmetric = symmetric
         self.loss_weight = loss_weight
 
+    @full_precision
     def forward(
         self, points: Tensor, pixels: Tensor, mask: Tensor, same: Tensor | None = None
     ) -> Tensor:
@@ -42,7 +45,7 @@ class PointInfoNCE(nn.Module):
         Returns:
             Scalar; zero, and connected to the inputs, where no pair is valid.
         """
-        logits = points.float() @ pixels.float().transpose(-2, -1) / self.temperature
+        logits = points @ pixels.transpose(-2, -1) / self.temperature
         positive = logits.diagonal(dim1=-2, dim2=-1)
         excluded = ~(mask[:, :, None] & mask[:, None, :])
         if same is not None:

@@ -1,0 +1,7 @@
+# 40 real frames of one KITTI drive: train on 0-29, test on 34-39.
+_base_ = [
+    '../_base_/models/nclr_minkunet-small_lite0.py',
+    '../_base_/datasets/real-semantickitti-sequence.py',
+    '../_base_/schedules/pretrain-1500i.py',
+    '../_base_/default_runtime.py',
+]

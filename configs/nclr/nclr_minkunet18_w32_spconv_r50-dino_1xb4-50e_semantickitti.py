@@ -1,0 +1,7 @@
+# Official pretraining on SemanticKITTI: camera 2, batch 4, voxels of 0.05 m.
+_base_ = [
+    '../_base_/models/nclr_minkunet18_r50.py',
+    '../_base_/datasets/semantickitti-calib-160x512.py',
+    '../_base_/schedules/pretrain-50e.py',
+    '../_base_/default_runtime.py',
+]

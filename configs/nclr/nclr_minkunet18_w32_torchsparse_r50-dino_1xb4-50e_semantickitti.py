@@ -1,0 +1,3 @@
+_base_ = ['./nclr_minkunet18_w32_spconv_r50-dino_1xb4-50e_semantickitti.py']
+
+model = dict(backbone=dict(sparseconv_backend='torchsparse'))

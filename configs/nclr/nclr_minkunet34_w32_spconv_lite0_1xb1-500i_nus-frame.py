@@ -1,0 +1,19 @@
+# MinkUNet34 overfits one real nuScenes frame under random perturbations.
+_base_ = [
+    '../_base_/models/nclr_minkunet-small_lite0.py',
+    '../_base_/datasets/real-nus-frame.py',
+    '../_base_/schedules/pretrain-1500i.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(voxel_size=[0.1, 0.1, 0.1]),
+    backbone=dict(
+        base_channels=32,
+        encoder_channels=[32, 64, 128, 256],
+        encoder_blocks=[2, 3, 4, 6],
+        decoder_channels=[256, 128, 96, 96],
+        decoder_blocks=[2, 2, 2, 2],
+    ),
+    calib_head=dict(point_channels=96),
+)

@@ -1,0 +1,3 @@
+_base_ = ['./nclr_minkunet34_w32_spconv_r50-dino_1xb10-50e_nus.py']
+
+model = dict(backbone=dict(sparseconv_backend='torchsparse'))

@@ -1,0 +1,226 @@
+"""The calibration head on scenes whose answer is known."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet3d.structures import Det3DDataSample
+from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
+
+from nclr_mm.models.heads import CalibrationHead
+from nclr_mm.models.heads.calibration_head import sample_pixels
+from nclr_mm.models.heads.targets import Cameras, calibration_targets
+
+IMAGE, MAP = (64, 96), (16, 24)
+K = np.array([[60.0, 0.0, 47.0], [0.0, 62.0, 30.0], [0.0, 0.0, 1.0]])
+LOSSES = dict(
+    loss_contrast=dict(type='PointInfoNCE'),
+    loss_point_overlap=dict(type='OverlapLoss'),
+    loss_pixel_overlap=dict(type='OverlapLoss'),
+)
+
+
+def camera_pose(seed):
+    rng = np.random.default_rng(seed)
+    pose = np.eye(4)
+    axes = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # LiDAR x forward to camera z
+    pose[:3, :3] = axes @ Rotation.from_euler('xyz', rng.normal(0, 0.2, 3)).as_matrix()
+    pose[:3, 3] = rng.normal(0, 1, 3)
+    return pose
+
+
+def sample(poses, intrinsics=K):
+    out = Det3DDataSample()
+    intrinsics = np.stack([intrinsics] * len(poses))
+    out.set_metainfo(dict(cam2img=intrinsics, lidar2cam=np.stack(poses)))
+    return out
+
+
+def scene_of_cells(poses, intrinsics=K, seed=0):
+    """One sample whose voxels lie on the rays of cell centres, with equal unique features."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(size=(len(poses), *MAP, 64))
+    xyz, features = [], []
+    for camera, pose in enumerate(poses):
+        for row in range(1, MAP[0], 2):
+            for column in range(1, MAP[1], 2):
+                uv = np.array([(column + 0.5) * 4 - 0.5, (row + 0.5) * 4 - 0.5, 1.0])
+                ray = np.linalg.inv(intrinsics) @ uv * rng.uniform(5, 30)
+                xyz.append(np.linalg.inv(pose) @ np.append(ray, 1))
+                features.append(pixels[camera, row, column])
+    xyz = torch.tensor(np.array(xyz)[:, :3], dtype=torch.float32)
+    features = torch.tensor(np.array(features), dtype=torch.float32)
+    maps = torch.tensor(pixels, dtype=torch.float32).permute(0, 3, 1, 2)
+    return features, dict(xyz=xyz, counts=[len(xyz)]), maps, [sample(poses, intrinsics)]
+
+
+def plain_head(**kwargs):
+    head = CalibrationHead(
+        point_channels=64, num_voxels=512, alignment=dict(type='CosineAlignment'), **kwargs
+    )
+    with torch.no_grad():
+        head.point_in.weight.copy_(torch.eye(64))
+        head.point_in.bias.zero_()
+    return head
+
+
+def test_targets_agree_with_opencv():
+    rng = np.random.default_rng(0)
+    poses = [[camera_pose(1), camera_pose(2)], [camera_pose(3), camera_pose(4)]]
+    xyz = rng.uniform([-5, -10, -3], [40, 10, 3], (2, 300, 3))
+    mask = np.ones((2, 300), dtype=bool)
+    mask[1, 200:] = False
+    cameras = Cameras.from_samples([sample(p) for p in poses], IMAGE, MAP, torch.device('cpu'))
+    targets = calibration_targets(
+        torch.tensor(xyz, dtype=torch.float32), torch.tensor(mask), cameras
+    )
+    for b in range(2):
+        for v in range(2):
+            pose = poses[b][v]
+            rvec, _ = cv2.Rodrigues(pose[:3, :3])
+            uv = cv2.projectPoints(xyz[b], rvec, pose[:3, 3], K, None)[0][:, 0]
+            depth = xyz[b] @ pose[2, :3] + pose[2, 3]
+            inside = (depth > 0) & (uv > -0.5).all(1) & (uv < [95.5, 63.5]).all(1) & mask[b]
+            assert 10 < inside.sum() < 250
+            np.testing.assert_array_equal(targets.visible[b, v].numpy(), inside)
+            cells = (uv[inside] + 0.5) / 4 - 0.5
+            np.testing.assert_allclose(targets.uv[b, v].numpy()[inside], cells, atol=1e-3)
+            occupied = np.zeros(MAP, dtype=bool)
+            occupied[tuple(np.floor((uv[inside] + 0.5) / 4).astype(int).T[::-1])] = True
+            np.testing.assert_array_equal(targets.occupied[b, v].numpy(), occupied)
+            back = cameras.to_image(targets.uv[b, v])[torch.tensor(inside)]
+            np.testing.assert_allclose(back.numpy(), uv[inside], atol=1e-2)
+
+
+def test_occlusion_hides_the_point_behind_the_wall():
+    pose = np.eye(4)
+    wall = [[x, y, 5.0] for x in np.linspace(-1, 1, 21) for y in np.linspace(-1, 1, 21)]
+    xyz = torch.tensor([[0.05, 0.05, 15.0], *wall], dtype=torch.float32)[None]
+    cameras = Cameras.from_samples([sample([pose])], IMAGE, MAP, torch.device('cpu'))
+    mask = torch.ones(1, len(wall) + 1, dtype=torch.bool)
+    assert calibration_targets(xyz, mask, cameras).visible[0, 0, 0]
+    hidden = calibration_targets(xyz, mask, cameras, dict(radius=1)).visible[0, 0]
+    assert not hidden[0] and hidden[1:].all()
+
+
+def test_missing_or_misshapen_matrices_are_named():
+    bare = Det3DDataSample()
+    with pytest.raises(KeyError, match='cam2img'):
+        Cameras.from_samples([bare], IMAGE, MAP, torch.device('cpu'))
+    bare.set_metainfo(dict(cam2img=np.eye(4)[None], lidar2cam=np.eye(4)[None]))
+    with pytest.raises(ValueError, match=r'cam2img .* \(cameras, 3, 3\)'):
+        Cameras.from_samples([bare], IMAGE, MAP, torch.device('cpu'))
+
+
+@pytest.mark.parametrize('mode', ['bilinear', 'nearest'])
+def test_pixels_are_read_where_they_are(mode):
+    torch.manual_seed(0)
+    maps = torch.randn(1, 2, *MAP, 3)
+    uv = torch.rand(1, 2, 50, 2) * torch.tensor([23.0, 15.0])
+    read = sample_pixels(maps.flatten(2, 3), uv, MAP, mode)
+    for v in range(2):
+        for c in range(3):
+            expected = map_coordinates(
+                maps[0, v, ..., c].numpy(),
+                uv[0, v].numpy().T[::-1],
+                order=1 if mode == 'bilinear' else 0,
+            )
+            np.testing.assert_allclose(read[0, v, :, c].numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_perfect_features_give_the_true_poses(mirrored):
+    torch.manual_seed(0)
+    intrinsics = np.array([[-1.0, 0, 95], [0, 1, 0], [0, 0, 1]]) @ K if mirrored else K
+    poses = [camera_pose(5), camera_pose(6)]
+    head = plain_head(test_cfg=dict(score_threshold=-1.0, window=1))
+    scene = scene_of_cells(poses, intrinsics)
+    prediction = head.predict(*scene, IMAGE)[0]
+    assert prediction.valid.all()
+    np.testing.assert_allclose(prediction.lidar2cam.numpy(), poses, atol=1e-3)
+    assert (prediction.reproj_error < 0.05).all()
+    # 96 voxels of each camera match in that camera; some of the others' may by chance.
+    assert (prediction.num_inliers >= 90).all()
+    assert (prediction.num_matches >= prediction.num_inliers).all()
+    assert prediction.point_scores.shape == (2, len(prediction.points))
+    assert prediction.pixel_scores.shape == (2, *MAP)
+
+
+def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
+    torch.manual_seed(0)
+    features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
+    head = plain_head(
+        with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), **LOSSES
+    )
+    right = head.loss(features, voxels, maps, samples, IMAGE)
+    assert right['num_poses'] == 1
+    assert right['loss_pose_rotation'] < 1e-4 and right['loss_pose_translation'] < 1e-3
+    shuffled = features[torch.randperm(len(features))].requires_grad_()
+    wrong = head.loss(shuffled, voxels, maps, samples, IMAGE)
+    total = wrong['loss_pose_rotation'] + wrong['loss_pose_translation']
+    assert total > 10 * (right['loss_pose_rotation'] + right['loss_pose_translation'])
+    total.backward()
+    assert shuffled.grad.isfinite().all()
+
+
+def test_pose_loss_moves_features_towards_the_truth():
+    """A few steps on the pose loss alone lower it: the gradient through EPnP points downhill."""
+    torch.manual_seed(0)
+    features, voxels, maps, samples = scene_of_cells([camera_pose(8)])
+    noisy = (features + 1.5 * torch.randn_like(features)).requires_grad_()
+    head = plain_head(
+        with_pose_loss=True,
+        keypoints=dict(thresholds=(-1.0,)),
+        match_temperature=0.1,
+    )
+    optimiser = torch.optim.Adam([noisy], lr=0.05)
+    values = []
+    for _ in range(15):
+        losses = head.loss(noisy, voxels, maps, samples, IMAGE)
+        loss = losses['loss_pose_rotation'] + losses['loss_pose_translation']
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        values.append(float(loss.detach()))
+    assert values[-1] < 0.5 * values[0]
+
+
+def test_keypoints_fall_back_to_the_lower_threshold_and_then_to_none():
+    head = plain_head()
+    scores = torch.zeros(1, 3, 40)
+    scores[0, 0, :12] = 0.95  # enough above 0.9
+    scores[0, 0, 12:20] = 0.8
+    scores[0, 1, :5] = 0.95  # too few above 0.9, enough above 0.7
+    scores[0, 1, 5:15] = 0.8
+    scores[0, 2, :9] = 0.8  # too few at all
+    index, mask = head.choose_keypoints(scores, torch.ones_like(scores, dtype=torch.bool))
+    chosen = [sorted(index[0, v][mask[0, v]].tolist()) for v in range(3)]
+    assert chosen == [list(range(12)), list(range(15)), []]
+
+
+def test_only_so_many_voxels_are_drawn_and_each_once():
+    torch.manual_seed(0)
+    features, voxels, maps, samples = scene_of_cells([camera_pose(5), camera_pose(6)])
+    head = plain_head(**LOSSES)
+    head.num_voxels = 50
+    scene = head.make_scene(features, voxels, maps, samples, IMAGE)
+    targets = calibration_targets(scene.xyz, scene.mask, scene.cameras)
+    index, valid = head.draw(scene, targets)
+    assert index.shape == (1, 2, 50) and valid.all()
+    assert all(len(set(row.tolist())) == 50 for row in index[0])
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(pixel_sampling='cubic'), 'pixel_sampling'),
+        (dict(preferred_fraction=1.5), 'preferred_fraction'),
+        (dict(loss_fused_contrast=dict(type='PointInfoNCE')), 'needs fusion'),
+        (dict(keypoints=dict(nubmer=3)), 'nubmer'),
+        (dict(test_cfg=dict(mutal=True)), 'mutal'),
+    ],
+)
+def test_bad_arguments_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        CalibrationHead(point_channels=64, **kwargs)
