@@ -1,6 +1,7 @@
 """The whole detector: all parts train, and no batch breaks it."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 
-ROOT = __import__('pathlib').Path(__file__).parents[2]
+import nclr_mm  # noqa: F401 (registers the components)
+
+ROOT = Path(__file__).parents[2]
 K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
 FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 BACKWARD = FORWARD @ np.diag([-1.0, -1, 1, 1])
