@@ -1,5 +1,7 @@
 """Pictures: overlays, matches, calibration sheets, curves. Draws arrays; knows no models."""
 
+from .calibration import calibration_sheet
+from .curves import plot_curves, read_scalars, smooth
 from .overlay import (
     colorize,
     draw_matches,
@@ -10,10 +12,14 @@ from .overlay import (
 )
 
 __all__ = [
+    'calibration_sheet',
     'colorize',
     'draw_matches',
     'draw_points',
     'overlay_heatmap',
+    'plot_curves',
     'project_overlay',
+    'read_scalars',
+    'smooth',
     'tile',
 ]

@@ -1,0 +1,5 @@
+"""Hooks, registered in mmdet3d's registry."""
+
+from .hooks import CalibrationVisualizationHook, PoseLossSwitchHook
+
+__all__ = ['CalibrationVisualizationHook', 'PoseLossSwitchHook']

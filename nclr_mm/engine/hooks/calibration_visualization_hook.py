@@ -1,0 +1,103 @@
+"""Pictures of predicted calibrations, while validating and testing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmdet3d.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+
+from nclr_mm.visualization import calibration_sheet
+
+
+@HOOKS.register_module()
+class CalibrationVisualizationHook(Hook):
+    """Write a sheet for each camera of some samples (see :func:`calibration_sheet`).
+
+    The sheets go to ``<work_dir>/<out_dir>/<stage>`` as JPEG, named by sample and camera, and to
+    the runner's visualizer (TensorBoard and so on); ``<stage>`` is ``val_<iteration>`` or
+    ``test``. Only the main process draws. No display is needed.
+
+    Args:
+        interval: draw every n-th sample, beginning with the first.
+        max_samples: draw this many samples at most, in each run through the data.
+        out_dir: folder in the work directory, or an absolute path.
+
+    Raises:
+        ValueError: if an argument does not fit.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self, interval: int = 1, max_samples: int = 4, out_dir: str = 'calibration'
+    ) -> None:
+        for name, value in (('interval', interval), ('max_samples', max_samples)):
+            if value < 1:
+                raise ValueError(
+                    f'CalibrationVisualizationHook: {name} must be at least 1, got {value}.'
+                )
+        self.interval = interval
+        self.max_samples = max_samples
+        self.out_dir = out_dir
+        self._seen = 0
+
+    def before_val_epoch(self, runner) -> None:
+        """Count samples from the first one again."""
+        self._seen = 0
+
+    def before_test_epoch(self, runner) -> None:
+        """Count samples from the first one again."""
+        self._seen = 0
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Draw samples of a validation batch."""
+        self._draw(runner, f'val_{runner.iter}', data_batch, outputs)
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Draw samples of a test batch."""
+        self._draw(runner, 'test', data_batch, outputs)
+
+    @master_only
+    def _draw(self, runner, stage: str, data_batch: dict, outputs: Sequence) -> None:
+        for i, sample in enumerate(outputs):
+            number, rest = divmod(self._seen, self.interval)
+            self._seen += 1
+            if rest or number >= self.max_samples:
+                continue
+            inputs = data_batch['inputs']
+            points = inputs['points'][i].cpu().numpy()
+            for camera, image in enumerate(inputs['img'][i]):
+                self._draw_camera(runner, stage, sample, camera, image, points)
+
+    def _draw_camera(self, runner, stage: str, sample, camera: int, image, points) -> None:
+        meta = sample.metainfo
+        image_rgb = np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0))
+        sheet = calibration_sheet(
+            image_rgb,
+            sample.pred_calib.to_dict(),
+            camera,
+            meta['lidar2cam'][camera],
+            meta['cam2img'][camera],
+            meta.get('perturbation'),
+            points,
+        )
+        names = meta.get('cam_names')
+        camera_name = names[camera] if names is not None else str(camera)
+        # Sample names may hold slashes and the like.
+        name = re.sub(r'[^\w.-]+', '_', f'{meta.get("sample_idx", self._seen - 1)}_{camera_name}')
+        folder = Path(runner.work_dir, self.out_dir, stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f'{name}.jpg'
+        partial = folder / f'.{name}.{os.getpid()}.jpg'
+        if not cv2.imwrite(str(partial), sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+            raise OSError(f'{path} could not be written.')
+        os.replace(partial, path)
+        # No slash: mmengine's local backend would take it for a folder that does not exist.
+        runner.visualizer.add_image(f'{stage.split("_")[0]}_{name}', sheet, step=runner.iter)

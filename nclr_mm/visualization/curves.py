@@ -1,0 +1,127 @@
+"""Curves of what training logged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ['plot_curves', 'read_scalars', 'smooth']
+
+# What mmengine logs about the run itself.
+_COUNTERS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'base_lr')
+
+
+def read_scalars(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read what mmengine's ``LocalVisBackend`` wrote to ``vis_data/scalars.json``.
+
+    Args:
+        path: the file, one JSON object a line. A last line that is cut off (training is still
+            writing, or was killed) is left out.
+
+    Returns:
+        Name -> (steps, values), both (N,) float, in the order of the file. Steps are iterations,
+        or epochs for what an epoch-based loop validates. Counters and times are left out.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line is no JSON object.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; expected mmengine's vis_data/scalars.json."
+        )
+    rows: dict[str, list[tuple[float, float]]] = {}
+    lines = path.read_text().splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (number == len(lines) and not line.endswith('\n')):
+            continue
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{path}, line {number}: not a JSON object ({error}).') from error
+        if not isinstance(entry, dict):
+            raise ValueError(f'{path}, line {number}: expected a JSON object, got {line.strip()}.')
+        for name, value in entry.items():
+            if name not in _COUNTERS and isinstance(value, int | float):
+                rows.setdefault(name, []).append((entry.get('step', number), value))
+    return {name: tuple(np.array(pairs, dtype=float).T) for name, pairs in rows.items()}
+
+
+def smooth(values: Sequence[float], factor: float) -> np.ndarray:
+    """Exponential moving average, freed of the bias towards its start.
+
+    ``m_i = factor m_{i-1} + (1 - factor) x_i``, divided by ``1 - factor^i`` (the correction of
+    Adam, arXiv 1412.6980). NaN values are passed over.
+
+    Args:
+        values: (N,).
+        factor: in [0, 1); 0 smooths nothing.
+
+    Returns:
+        (N,) averages.
+    """
+    average, weight, result = 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            average = factor * average + (1 - factor) * value
+            weight = factor * weight + (1 - factor)
+        result.append(average / weight if weight else math.nan)
+    return np.array(result)
+
+
+def plot_curves(
+    scalars: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    path: str | os.PathLike,
+    names: Sequence[str] | None = None,
+    smoothing: float = 0.8,
+    columns: int = 3,
+) -> None:
+    """Draw each scalar in axes of its own: the raw curve pale, the smoothed one bold.
+
+    Args:
+        scalars: name -> (steps, values), as of :func:`read_scalars`.
+        path: picture to write; its ending gives the format (png, pdf, svg). Replaced at once.
+        names: which scalars, in this order; by default all.
+        smoothing: see :func:`smooth`; curves of fewer than ten values are not smoothed.
+        columns: axes a row.
+
+    Raises:
+        ValueError: if there is nothing to draw, a name is unknown, or an argument does not fit.
+    """
+    names = list(scalars) if names is None else list(names)
+    unknown = [name for name in names if name not in scalars]
+    if unknown:
+        raise ValueError(f'no scalars named {unknown}; there are {sorted(scalars)}.')
+    if not names:
+        raise ValueError('plot_curves: there are no scalars to draw.')
+    if not 0 <= smoothing < 1:
+        raise ValueError(f'smoothing must lie in [0, 1), got {smoothing}.')
+    if columns < 1:
+        raise ValueError(f'columns must be at least 1, got {columns}.')
+    columns = min(columns, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(4.2 * columns, 2.8 * rows), dpi=100, layout='constrained')
+    FigureCanvasAgg(figure)
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        steps, values = scalars[name]
+        few = len(values) < 10
+        axes.plot(steps, values, color='tab:blue', alpha=1 if few else 0.3, marker='o' * few)
+        if not few:
+            axes.plot(steps, smooth(values, smoothing), color='tab:blue')
+        axes.set_title(name)
+        axes.set_xlabel('step')
+        axes.grid(alpha=0.3)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    figure.savefig(partial)
+    os.replace(partial, path)
