@@ -52,14 +52,8 @@ def _add_common_arguments(parser: argparse.ArgumentParser, root: str, tag: str) 
     parser.add_argument('--check', action='store_true', help='read every scan and image fully')
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(sys.argv[1:] if argv is None else argv)
-    if args.command == 'simulation':
-        from nclr_mm.simulation import cli
-
-        cli.run(args)
-        return 0
-
+def create_infos(args: argparse.Namespace) -> None:
+    """Write the info files of a data set."""
     from nclr_mm.datasets import converters
     from nclr_mm.datasets.converters.semantickitti import parse_split
 
@@ -70,14 +64,24 @@ def main(argv: list[str] | None = None) -> int:
         workers=args.workers,
         check=args.check,
     )
+    if args.command == 'nuscenes':
+        converters.create_nuscenes_infos(version=args.version, **options)
+    elif args.command == 'semantickitti':
+        splits = dict(parse_split(text) for text in args.split) if args.split else None
+        converters.create_semantickitti_infos(splits=splits, **options)
+    else:
+        converters.create_kitti_infos(**options)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        if args.command == 'nuscenes':
-            converters.create_nuscenes_infos(version=args.version, **options)
-        elif args.command == 'semantickitti':
-            splits = dict(parse_split(text) for text in args.split) if args.split else None
-            converters.create_semantickitti_infos(splits=splits, **options)
+        if args.command == 'simulation':
+            from nclr_mm.simulation import cli
+
+            cli.run(args)
         else:
-            converters.create_kitti_infos(**options)
+            create_infos(args)
     except (FileNotFoundError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
