@@ -10,8 +10,6 @@ from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 
-import nclr_mm  # noqa: F401 (registers the components)
-
 ROOT = Path(__file__).parents[2]
 K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
 FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
