@@ -61,7 +61,7 @@ def building(
     """
     style = int(rng.integers(NUM_FACADES))
     size = atlas.facades[style]
-    storeys = max(int(round((height - size.ground_floor) / size.storey)), 0)
+    storeys = max(round((height - size.ground_floor) / size.storey), 0)
     top = size.ground_floor + storeys * size.storey
     tint = (rng.uniform(0.7, 1.15) * rng.uniform(0.88, 1.12, 3)).astype(np.float32)
     walls = [

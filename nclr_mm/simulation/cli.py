@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .generate import WRITERS, generate
+from .generate import FRAMES_PER_SCENE, WRITERS, generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--frames-per-scene',
         type=int,
-        default=10,
-        help='key frames of one street (default 10); fewer means more variety',
+        default=FRAMES_PER_SCENE,
+        help='key frames of one street (default %(default)s); fewer means more variety',
     )
     parser.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     parser.add_argument(
@@ -36,18 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the data sets that the options ask for and prints where they are."""
-    per_scene = args.frames_per_scene
-    if args.scenes is not None:
-        if args.scenes < 1:
-            raise ValueError(f'--scenes is {args.scenes}, expected at least 1')
-        per_scene = -(-args.frames // args.scenes)
+    scenes = args.scenes
+    if scenes is None:
+        if args.frames_per_scene < 1:
+            raise ValueError(f'--frames-per-scene is {args.frames_per_scene}, expected at least 1')
+        scenes = -(-args.frames // args.frames_per_scene)
     for layout in args.layout:
         root = generate(
             args.out,
             args.frames,
             args.seed,
             layout,
-            per_scene,
+            scenes,
             args.workers,
             args.overwrite,
         )

@@ -43,7 +43,7 @@ class Occupancy:
         if (low < 0).any() or high[0] > columns or high[1] > rows:
             return False
         mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillConvexPoly(mask, cells - low, 1)
+        cv2.fillConvexPoly(mask, cells - low, (1,))
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
         inside = mask.astype(bool)
         if (self.taken[window] & inside).any():
@@ -158,8 +158,7 @@ class Furnisher:
         states = np.array([clear(s) for s in np.arange(0, path.length, 1.0)])
         if len(self.plan.streets) > 1 and rng.uniform() < 0.6:
             for s in np.flatnonzero(np.diff(states.astype(int))):
-                turn = facing if self.plan.handed < 0 else facing
-                self.stand(objects.traffic_light(rng), path.at(float(s), edge), turn, 0.4)
+                self.stand(objects.traffic_light(rng), path.at(float(s), edge), facing, 0.4)
         chance = {'downtown': 0.45, 'residential': 0.7, 'park': 0.9}.get(self.plan.style, 0.3)
         if street.walk(side) > 2.2 and rng.uniform() < chance:
             step = rng.uniform(6, 14)

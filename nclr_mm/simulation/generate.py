@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,18 @@ from tqdm import tqdm
 from .capture import Observer
 from .scene import make_scene
 from .writers.base import Record, Writer
+from .writers.kitti import KittiWriter
 from .writers.nuscenes import NuScenesWriter
+from .writers.semantickitti import SemanticKittiWriter
 
-WRITERS: dict[str, type[NuScenesWriter]] = {
+WRITERS: dict[str, Callable[[int, int], Writer]] = {
     'nuscenes': NuScenesWriter,
+    'kitti': KittiWriter,
+    'semantickitti': SemanticKittiWriter,
 }
+
+
+FRAMES_PER_SCENE = 10
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,12 @@ def _jobs(layout: str, root: Path, seed: int, counts: list[int], workers: int) -
     pieces = max(1, -(-workers // len(counts)))
     for scene, frames in enumerate(counts):
         bounds = np.linspace(0, frames, min(pieces, frames) + 1).astype(int)
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             yield Job(layout, root, seed, len(counts), scene, frames, int(first), int(last))
 
 
-def scene_lengths(frames: int, frames_per_scene: int) -> list[int]:
-    """Key frames of each scene: as even as possible, none above ``frames_per_scene``."""
-    scenes = -(-frames // frames_per_scene)
+def scene_lengths(frames: int, scenes: int) -> list[int]:
+    """Key frames of each of ``scenes`` scenes, as even as possible."""
     base, extra = divmod(frames, scenes)
     return [base + (k < extra) for k in range(scenes)]
 
@@ -70,14 +77,14 @@ def generate(
     frames: int,
     seed: int = 0,
     layout: str = 'nuscenes',
-    frames_per_scene: int = 10,
+    scenes: int | None = None,
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
     """Makes one data set and returns its root, ``out / layout``.
 
-    The files depend on ``frames``, ``seed``, ``layout`` and ``frames_per_scene`` alone, not on
+    The files depend on ``frames``, ``seed``, ``layout`` and ``scenes`` alone, not on
     the number of workers. They are written beside the final folder and renamed at the end.
 
     Args:
@@ -85,7 +92,7 @@ def generate(
         frames: key frames altogether.
         seed: any non-negative number.
         layout: 'nuscenes', 'kitti' or 'semantickitti'.
-        frames_per_scene: key frames of one street at most; fewer means more variety.
+        scenes: number of different streets; None makes one for every ten frames.
         workers: processes.
         overwrite: whether an existing data set is replaced.
         progress: whether a progress bar is shown.
@@ -94,14 +101,18 @@ def generate(
         FileExistsError: the folder exists, is not empty, and ``overwrite`` is not set.
         ValueError: a number is out of range or the layout is unknown.
     """
+    if scenes is None:
+        scenes = -(-frames // FRAMES_PER_SCENE)
     for name, value, least in (
         ('frames', frames, 1),
-        ('frames_per_scene', frames_per_scene, 1),
+        ('scenes', scenes, 1),
         ('workers', workers, 1),
         ('seed', seed, 0),
     ):
         if value < least:
             raise ValueError(f'simulation: {name} is {value}, expected at least {least}')
+    if scenes > frames:
+        raise ValueError(f'simulation: {scenes} scenes need at least as many frames, not {frames}')
     if layout not in WRITERS:
         raise ValueError(
             f'simulation: layout {layout!r} is unknown, expected one of {", ".join(WRITERS)}'
@@ -115,7 +126,7 @@ def generate(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        counts = scene_lengths(frames, frames_per_scene)
+        counts = scene_lengths(frames, scenes)
         jobs = list(_jobs(layout, partial, seed, counts, workers))
         records: list[Record] = []
         with tqdm(total=frames, desc=layout, unit='frame', disable=not progress) as bar:

@@ -1,4 +1,4 @@
-"""A random street plan: centre lines, the ego path, the ground's relief and what it is paved with."""
+"""A random street plan: centre lines, the ego path, the ground's relief and its paving."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Path:
 
 @dataclass
 class Street:
-    """A street and its cross section; widths in metres, ``parking`` and ``sidewalk`` left, right."""
+    """A street and its cross section; widths in metres, each pair is left, right."""
 
     path: Path
     lanes: int
@@ -306,10 +306,10 @@ class _Painter:
         a, b = path.offset(low).points, path.offset(high).points
         for k in range(0, len(a) - 1, 8):
             piece = np.concatenate([a[k : k + 9], b[k : k + 9][::-1]])
-            cv2.fillPoly(self.image, [self._pixels(piece)], code, shift=4)
+            cv2.fillPoly(self.image, [self._pixels(piece)], (code,), shift=4)
 
     def polygon(self, points: Array, code: int) -> None:
-        cv2.fillPoly(self.image, [self._pixels(points)], code, shift=4)
+        cv2.fillPoly(self.image, [self._pixels(points)], (code,), shift=4)
 
     def stripe(
         self, path: Path, s0: float, s1: float, left: float, width: float, code: int

@@ -53,7 +53,7 @@ class Mesh:
             instance=np.full(count, instance, np.int32),
         )
 
-    def tinted(self, tint: Sequence[float]) -> Mesh:
+    def tinted(self, tint: Array) -> Mesh:
         return replace(self, tint=self.tint * np.asarray(tint, np.float32))
 
     def bounds(self) -> tuple[Array, Array]:

@@ -63,6 +63,11 @@ def _pick(rng: Rng, colours: tuple[tuple[int, int, int], ...]) -> Array:
     return rgb(*colour)
 
 
+def _wash(rng: Rng) -> Array:
+    """A light tint, so that vehicles of one texture differ."""
+    return rng.uniform(0.3, 1.1, 3).astype(np.float32)
+
+
 def _centred(mesh: Mesh) -> Mesh:
     low, high = mesh.bounds()
     return mesh.moved(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2)
@@ -165,8 +170,8 @@ def car(rng: Rng) -> Mesh:
         *_wheels([x0 + 0.19 * length, x1 - 0.19 * length], half + 0.01, 0.33, 0.22),
     ]
     for side in (-1, 1):
-        mirror = block((-0.08, 0.08), (-0.1, 0.1), (0, 0.13), Layer.PAINT, paint)
-        parts.append(mirror.moved(x1 - bonnet * length - 0.35, side * (half + 0.04), belt))
+        mirror = block((-0.08, 0.08), (-0.07, 0.07), (0, 0.13), Layer.PAINT, paint)
+        parts.append(mirror.moved(x1 - bonnet * length - 0.35, side * (half + 0.02), belt))
         line = flank['left' if side > 0 else 'right']
         for at in (0.36, 0.58):
             parts.append(
@@ -186,7 +191,7 @@ def bus(rng: Rng) -> Mesh:
     hull = frustum((x0, x1, -half, half), (x0, x1, -half, half), 0.35, height)
     accent = rng.uniform(0.02, 0.7, 3).astype(np.float32)
     parts = [
-        quads(np.stack([hull['left'], hull['right']]), Layer.BUS_SIDE),
+        quads(np.stack([hull['left'], hull['right']]), Layer.BUS_SIDE, _wash(rng)),
         quads(
             np.stack([hull['front'], hull['back'], hull['top'], hull['bottom']]),
             Layer.PAINT,
@@ -230,7 +235,7 @@ def truck(rng: Rng) -> Mesh:
     if rng.uniform() < 0.7:
         hull = frustum((x0, body_end, -half, half), (x0, body_end, -half, half), 0.95, height)
         parts += [
-            quads(np.stack(list(hull.values())), Layer.TRUCK_SIDE),
+            quads(np.stack(list(hull.values())), Layer.TRUCK_SIDE, _wash(rng)),
             *_lights(hull['back'], False, 0.02, 0.07),
         ]
     else:
@@ -296,11 +301,11 @@ def _two_wheeler(rng: Rng, heavy: bool) -> list[Mesh]:
     parts = []
     for x in (-base, base):
         for k in range(8):
-            a, b = np.pi * k / 4, np.pi * (k + 1) / 4
+            low, high = np.pi * k / 4, np.pi * (k + 1) / 4
             parts.append(
                 strut(
-                    (x + radius * np.cos(a), 0, radius * (1 + np.sin(a))),
-                    (x + radius * np.cos(b), 0, radius * (1 + np.sin(b))),
+                    (x + radius * np.cos(low), 0, radius * (1 + np.sin(low))),
+                    (x + radius * np.cos(high), 0, radius * (1 + np.sin(high))),
                     thick,
                     Layer.TYRE,
                     sections=4,

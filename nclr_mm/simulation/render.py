@@ -66,6 +66,26 @@ class Caster:
         return np.ascontiguousarray(np.broadcast_to(start, directions.shape))
 
 
+@dataclass
+class Surface:
+    """Where n rays hit: one array (n,) for each quantity, since numpy is fastest on those.
+
+    ``u``, ``v`` m on the texture; ``points`` relative to the caster's centre; ``facing`` is the
+    cosine between ray and normal, negative on the face's front.
+    """
+
+    prim: Array
+    u: Array
+    v: Array
+    layer: Array
+    semantic: Array
+    normal: tuple[Array, Array, Array]
+    tint: tuple[Array, Array, Array]
+    points: tuple[Array, Array, Array]
+    distance: Array
+    facing: Array
+
+
 class Frame:
     """A scene at one instant, ready to be seen by any sensor."""
 
@@ -79,85 +99,96 @@ class Frame:
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
         uv = np.concatenate([m.uv for m in meshes])
         tint = np.concatenate([m.tint for m in meshes])
-        # One row a face: uv of a corner and along both edges, normal, tint. One gather gets all.
-        self._faces = np.concatenate(
+        faces = np.concatenate(
             [uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0], normal, tint], 1
-        ).astype(np.float32)
+        )
+        # Twelve rows: uv of a corner and along both edges, normal, tint.
+        self._faces = np.ascontiguousarray(faces.T, np.float32)
         self._layer = np.concatenate([m.layer for m in meshes])
         self._semantic = np.concatenate([m.semantic for m in meshes])
         self._instance = np.concatenate([m.instance for m in meshes])
 
     def _surface(
         self, hit: dict[str, Array], which: Array, origin: Array, directions: Array
-    ) -> tuple[Array, Array, Array, Array, Array]:
-        """uv (n,2), layer, semantic, face rows (n,12) and hit points relative to the centre."""
+    ) -> Surface:
         prim = hit['primID'][which]
-        rows = np.take(self._faces, prim, axis=0)
-        u, v = hit['u'][which], hit['v'][which]
-        uv = rows[:, 0:2] + u[:, None] * rows[:, 2:4] + v[:, None] * rows[:, 4:6]
+        along, across, distance = (hit[name][which] for name in ('u', 'v', 'tfar'))
+        faces = [np.take(row, prim) for row in self._faces]
+        u = faces[0] + along * faces[2] + across * faces[4]
+        v = faces[1] + along * faces[3] + across * faces[5]
         layer = self._layer[prim]
         semantic = self._semantic[prim]
         start = (origin - self.caster.centre).astype(np.float32)
-        points = start + hit['tfar'][which][:, None] * directions[which]
+        ray = [directions[:, k][which] for k in range(3)]
+        x, y, z = (start[k] + distance * ray[k] for k in range(3))
+        facing = faces[6] * ray[0] + faces[7] * ray[1] + faces[8] * ray[2]
         ground = np.flatnonzero(layer == Layer.GROUND)
-        xy = points[ground, :2] + self.caster.centre[:2].astype(np.float32)
-        codes = self.scene.plan.ground_codes(xy[:, 0], xy[:, 1])
+        u[ground] = x[ground] + np.float32(self.caster.centre[0])
+        v[ground] = y[ground] + np.float32(self.caster.centre[1])
+        codes = self.scene.plan.ground_codes(u[ground], v[ground])
         layer[ground] = GROUND_LAYER[codes]
         semantic[ground] = GROUND_SEMANTIC[codes]
-        uv[ground] = xy
-        return uv, layer, semantic, rows, points
+        return Surface(
+            prim,
+            u,
+            v,
+            layer,
+            semantic,
+            (faces[6], faces[7], faces[8]),
+            (faces[9], faces[10], faces[11]),
+            (x, y, z),
+            distance,
+            facing,
+        )
 
     def photograph(self, camera: Camera, pose: Array, rng: np.random.Generator) -> Picture:
         """What a camera at the 4x4 ``pose`` (camera to scene) sees."""
         directions = camera.rays @ pose[:3, :3].T.astype(np.float32)
-        origin = pose[:3, 3]
-        hit = self.caster.cast(origin, directions)
+        hit = self.caster.cast(pose[:3, 3], directions)
         seen = hit['primID'] >= 0
         which = np.flatnonzero(seen)
-        uv, layer, semantic, rows, points = self._surface(hit, which, origin, directions)
-        distance = hit['tfar'][which]
-        normal = rows[:, 6:9]
-        facing = np.einsum('ij,ij->i', normal, directions[which])
-        slant = np.sqrt(np.maximum(np.abs(facing), 0.02))
-        footprint = distance / (np.float32(camera.intrinsics[0, 0]) * slant)
-        texel = self.scene.atlas.lookup(layer, uv, footprint)[:, :3]
-        albedo = np.square(texel * np.float32(1 / 255)) * rows[:, 9:12]
-        normal = normal * -np.sign(facing)[:, None]
+        surface = self._surface(hit, which, pose[:3, 3], directions)
         light = self.scene.light
-        colour = np.empty((len(directions), 3), np.float32)
-        colour[which] = self._shade(light, albedo, normal, points, distance)
         sky = np.flatnonzero(~seen)
-        colour[sky] = light.sky_colour(directions[sky])
-        shape = (camera.height, camera.width)
-        classes = np.zeros(len(directions), np.uint8)
-        classes[which] = semantic
-        instance = np.zeros(len(directions), np.int32)
-        instance[which] = self._instance[hit['primID'][which]]
-        depth = np.zeros(len(directions), np.float32)
-        depth[which] = distance
+        sky_colour = light.sky_colour(directions[sky])
+        lit, up = self._sunlight(light, surface)
+        clear = np.exp(surface.distance * np.float32(-1 / light.haze))
+        slant = np.sqrt(np.maximum(np.abs(surface.facing), 0.02))
+        footprint = surface.distance / (np.float32(camera.intrinsics[0, 0]) * slant)
+        texels = self.scene.atlas.lookup(surface.layer, surface.u, surface.v, footprint)
+        channels = []
+        for k in range(3):
+            radiance = light.ground_bounce[k] + up * (light.ambient[k] - light.ground_bounce[k])
+            radiance += lit * light.sun_colour[k]
+            radiance *= _LINEAR[texels[:, k]]
+            radiance *= surface.tint[k]
+            radiance = light.haze_colour[k] + clear * (radiance - light.haze_colour[k])
+            channel = np.empty(len(directions), np.float32)
+            channel[which] = radiance
+            channel[sky] = sky_colour[:, k]
+            channels.append(channel)
         return Picture(
-            _develop(colour.reshape(*shape, 3), light.exposure, rng),
-            classes.reshape(shape),
-            instance.reshape(shape),
-            depth.reshape(shape),
+            _develop(channels, camera, light.exposure, rng),
+            _picture(camera, which, surface.semantic),
+            _picture(camera, which, self._instance[surface.prim]),
+            _picture(camera, which, surface.distance),
         )
 
-    def _shade(
-        self, light: Light, albedo: Array, normal: Array, points: Array, distance: Array
-    ) -> Array:
-        """Sun with cast shadows, sky light by the normal's height, light off the ground, haze."""
-        up = 0.5 + 0.5 * normal[:, 2:]
-        radiance = light.ambient * up + light.ground_bounce * (1 - up)
-        if light.sun_colour.any():
-            toward = normal @ light.sun
-            lit = np.flatnonzero(toward > 0)
-            start = points[lit] + np.float32(0.02) * normal[lit]
-            sun = np.ascontiguousarray(np.broadcast_to(light.sun, start.shape))
-            lit = lit[~self.caster.blocked(start, sun)]
-            radiance[lit] += toward[lit, None] * light.sun_colour
-        radiance *= albedo
-        clear = np.exp(distance * np.float32(-1 / light.haze))[:, None]
-        return radiance * clear + light.haze_colour * (1 - clear)
+    def _sunlight(self, light: Light, surface: Surface) -> tuple[Array, Array]:
+        """Cosine to the sun (0 in shadow) and share of open sky above, (n,) each."""
+        side = -np.sign(surface.facing)
+        nx, ny, nz = (side * n for n in surface.normal)
+        up = np.float32(0.5) + np.float32(0.5) * nz
+        if not light.sun_colour.any():
+            return np.zeros_like(up), up
+        toward = np.maximum(nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2], 0)
+        faces_sun = np.flatnonzero(toward)
+        start = np.empty((len(faces_sun), 3), np.float32)
+        for k, (point, normal) in enumerate(zip(surface.points, (nx, ny, nz), strict=True)):
+            start[:, k] = point[faces_sun] + np.float32(0.02) * normal[faces_sun]
+        sun = np.ascontiguousarray(np.broadcast_to(light.sun, start.shape))
+        toward[faces_sun[self.caster.blocked(start, sun)]] = 0
+        return toward, up
 
     def sweep(self, lidar: Lidar, pose: Array, rng: np.random.Generator) -> Sweep:
         """One turn of the LiDAR at the 4x4 ``pose`` (sensor to scene).
@@ -166,14 +197,13 @@ class Frame:
         falls with range squared and with the cosine of incidence.
         """
         directions = lidar.rays @ pose[:3, :3].T.astype(np.float32)
-        origin = pose[:3, 3]
-        hit = self.caster.cast(origin, directions)
+        hit = self.caster.cast(pose[:3, 3], directions)
         which = np.flatnonzero(hit['primID'] >= 0)
-        uv, layer, semantic, rows, _ = self._surface(hit, which, origin, directions)
-        distance = hit['tfar'][which].astype(np.float64)
-        material = self.scene.atlas.lookup(layer, uv)[:, 3] / 255.0
-        shade = np.where(layer < Layer.PLATE, np.sqrt(rows[:, 9:12].mean(1)), 1.0)
-        cosine = np.abs(np.einsum('ij,ij->i', rows[:, 6:9], directions[which]))
+        surface = self._surface(hit, which, pose[:3, 3], directions)
+        distance = surface.distance.astype(np.float64)
+        material = self.scene.atlas.lookup(surface.layer, surface.u, surface.v)[:, 3] / 255.0
+        shade = np.where(surface.layer < Layer.PLATE, np.sqrt(sum(surface.tint) / 3), 1.0)
+        cosine = np.abs(surface.facing)
         reflectivity = material * (0.25 + 0.75 * shade) * (0.2 + 0.8 * cosine)
         strength = material * np.maximum(cosine, 0.02) * (30.0 / np.maximum(distance, 5.0)) ** 2
         chance = 0.99 * (1 - np.exp(-strength / 0.012))
@@ -186,23 +216,35 @@ class Frame:
             (lidar.rays[which] * measured[keep, None]).astype(np.float32),
             np.clip(reflectivity[keep], 0, 1).astype(np.float32),
             lidar.rings[which],
-            semantic[keep],
-            self._instance[hit['primID'][which]],
+            surface.semantic[keep],
+            self._instance[surface.prim[keep]],
         )
 
 
-def _develop(colour: Array, exposure: float, rng: np.random.Generator) -> Array:
+_LINEAR = np.square(np.arange(256, dtype=np.float32) / 255)
+
+
+def _picture(camera: Camera, which: Array, values: Array) -> Array:
+    """Values of the pixels ``which`` in an image that is 0 elsewhere."""
+    image = np.zeros(camera.height * camera.width, values.dtype)
+    image[which] = values
+    return image.reshape(camera.height, camera.width)
+
+
+def _develop(
+    channels: list[Array], camera: Camera, exposure: float, rng: np.random.Generator
+) -> Array:
     """Linear light to 8 bit: exposure, soft shoulder, gamma 2, sensor noise."""
-    value = np.sqrt(np.maximum(colour, 0) * np.float32(exposure))
-    value = value / np.sqrt(1 + 0.25 * value * value)
-    value *= np.float32(255)
-    height, width = value.shape[:2]
+    height, width = camera.height, camera.width
     grain = rng.normal(0, 2.2, (64, width + 64)).astype(np.float32)
-    for row in range(0, height, 64):
-        shift = int(rng.integers(64))
-        piece = value[row : row + 64]
-        piece += grain[: len(piece), shift : shift + width, None]
-    return np.clip(value, 0, 255).astype(np.uint8)
+    shifts = rng.integers(64, size=-(-height // 64))
+    noise = np.concatenate([grain[:, s : s + width] for s in shifts])[:height]
+    image = np.empty((height, width, 3), np.uint8)
+    for k, channel in enumerate(channels):
+        light = np.maximum(channel.reshape(height, width), 0) * np.float32(exposure)
+        value = np.sqrt(light / (1 + np.float32(0.25) * light)) * np.float32(255) + noise
+        image[..., k] = np.clip(value, 0, 255)
+    return image
 
 
 def frame_at(scene: Scene, index: int) -> Frame:

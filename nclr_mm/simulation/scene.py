@@ -13,6 +13,8 @@ from .lighting import Light, make_light
 from .mesh import Array, Mesh, join
 from .textures import Atlas, bake
 
+MAX_INSTANCES = 999  # a panoptic label is class * 1000 + instance
+
 
 @dataclass
 class Scene:
@@ -61,7 +63,7 @@ def make_scene(seed: int, index: int, frames: int, interval: float) -> Scene:
     furnisher = Furnisher(streams[3], plan, atlas)
     furnisher.furnish()
     traffic = make_traffic(streams[4], plan, times, speed, len(furnisher.things) + 1)
-    things = furnisher.things + traffic
+    things = (furnisher.things + traffic)[:MAX_INSTANCES]
     still = [t.mesh.transformed(t.pose(plan, 0.0)) for t in things if not t.moving]
     static = join([ground_mesh(plan), kerb_mesh(plan), *furnisher.meshes, *still])
     rng = streams[5]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..mesh import Array
 from ..scene import Scene
 from ..sensors import Rig, nuscenes_rig
 from .base import Record, split_of
+from .files import write_bytes, write_image
 
 VERSION = 'v1.0-mini'
 EPOCH = 1_600_000_000_000_000  # microseconds; the first scene begins here
@@ -87,7 +89,7 @@ class NuScenesWriter:
         files = {}
         for channel, picture in capture.pictures.items():
             path = f'samples/{channel}/{name}__{channel}__{stamp}.jpg'
-            _write_image(root / path, picture.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            write_image(root / path, picture.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
             files[channel] = path
         sweep = capture.sweep
         channel = rig.lidar.name
@@ -96,15 +98,15 @@ class NuScenesWriter:
         cloud = np.concatenate([sweep.points, intensity[:, None], sweep.ring[:, None]], 1).astype(
             '<f4'
         )
-        _write_bytes(root / files[channel], cloud.tobytes())
+        write_bytes(root / files[channel], cloud.tobytes())
         token = self._id('data', scene_index, frame, channel)
         labels = TO_LIDARSEG[sweep.semantic]
-        _write_bytes(root / f'lidarseg/{VERSION}/{token}_lidarseg.bin', labels.tobytes())
+        write_bytes(root / f'lidarseg/{VERSION}/{token}_lidarseg.bin', labels.tobytes())
         things = IS_THING[sweep.semantic]
         panoptic = labels.astype(np.uint16) * 1000 + np.where(things, sweep.instance, 0)
-        path = root / f'panoptic/{VERSION}/{token}_panoptic.npz'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, data=panoptic.astype(np.uint16))
+        archive = root / f'panoptic/{VERSION}/{token}_panoptic.npz'
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(archive, data=panoptic.astype(np.uint16))
         if frame == 0:
             _write_map(root / f'maps/{self._id("map", scene_index)}.png', scene)
         return {
@@ -278,7 +280,7 @@ class NuScenesWriter:
             for box in frame['boxes']:
                 chains[box['instance_token']].append(box)
         for token, chain in chains.items():
-            for a, b in zip(chain, chain[1:], strict=False):
+            for a, b in pairwise(chain):
                 a['next'], b['prev'] = b['token'], a['token']
             tables['instance'].append(
                 {
@@ -342,18 +344,6 @@ class NuScenesWriter:
                 )
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def _write_image(path: Path, image: Array, options: list[int]) -> None:
-    done, code = cv2.imencode(path.suffix, image, options)
-    if not done:
-        raise OSError(f'{path}: OpenCV cannot encode this image')
-    _write_bytes(path, code.tobytes())
-
-
 def _write_json(path: Path, rows: Any) -> None:
     path.write_text(json.dumps(rows, indent=0))
 
@@ -372,6 +362,6 @@ def _write_map(path: Path, scene: Scene) -> None:
             layout.MANHOLE,
         ),
     ).astype(np.uint8)
-    size = tuple(int(round(v / MAP_CELL)) for v in plan.size)
+    size = tuple(round(v / MAP_CELL) for v in plan.size)
     mask = cv2.resize(road, size, interpolation=cv2.INTER_NEAREST)[::-1] * np.uint8(255)
-    _write_image(path, mask, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    write_image(path, mask, [cv2.IMWRITE_PNG_COMPRESSION, 3])
