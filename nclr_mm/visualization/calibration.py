@@ -86,7 +86,8 @@ def calibration_sheet(
     panels = [
         ('image', image),
         (
-            f'voxels truly in the image, by overlap score (blue 0, red 1)\n{int(seen.sum())} seen, '
+            'voxels truly in the image, by overlap score (dark 0, yellow 1)\n'
+            f'{int(seen.sum())} seen, '
             f'{int((point_scores > 0.5).sum())} predicted, '
             f'{int((seen & (point_scores > 0.5)).sum())} of them rightly',
             draw_points(
@@ -94,12 +95,16 @@ def calibration_sheet(
                 _enlarged(uv[seen][order], scale),
                 point_scores[seen][order].numpy(),
                 radius,
+                'viridis',
                 vmin=0,
                 vmax=1,
             ),
         ),
-        ('cells that truly overlap', overlay_heatmap(image, occupied.numpy())),
-        ('cells, predicted overlap (blue 0, red 1)', overlay_heatmap(image, pixel_scores.numpy())),
+        ('cells that truly overlap', overlay_heatmap(image, occupied.numpy(), colormap='viridis')),
+        (
+            'cells, predicted overlap (dark 0, yellow 1)',
+            overlay_heatmap(image, pixel_scores.numpy(), colormap='viridis'),
+        ),
         _match_panel(image, pred, camera, true, intrinsics, scale, max_error),
     ]
     if perturbation is not None:
