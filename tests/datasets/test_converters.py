@@ -11,6 +11,7 @@ import pytest
 from nclr_mm.datasets import converters
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
 from nclr_mm.datasets.converters.semantickitti import Part, parse_split
+from tests.datasets.layouts import make_nuscenes
 
 
 def load(path: Path) -> dict:
@@ -130,10 +131,10 @@ def test_slidr_split_divides_train_into_600_and_100():
     assert set(verifying) < set(create_splits_scenes()['train'])
 
 
-def test_nuscenes_trainval_splits(data_makers, tmp_path, capsys):
+def test_nuscenes_trainval_splits(tmp_path, capsys):
     # One scene of each: pretraining half, held-back half, validation.
     scenes = ('scene-0001', 'scene-0008', 'scene-0003')
-    root = data_makers['nuscenes'](tmp_path, scenes, version='v1.0-trainval', frames=1)
+    root = make_nuscenes(tmp_path, scenes, version='v1.0-trainval', frames=1)
     written = converters.create_nuscenes_infos(root)
     found = {k: [i['scene'] for i in load(p)['data_list']] for k, p in written.items()}
     assert found == dict(
@@ -145,8 +146,8 @@ def test_nuscenes_trainval_splits(data_makers, tmp_path, capsys):
     assert 'train: 2 of 700 scenes' in capsys.readouterr().out
 
 
-def test_nuscenes_splits_file_of_a_simulated_drive(data_makers, tmp_path):
-    root = data_makers['nuscenes'](tmp_path, ('scene-a', 'scene-b'), frames=1)
+def test_nuscenes_splits_file_of_a_simulated_drive(tmp_path):
+    root = make_nuscenes(tmp_path, ('scene-a', 'scene-b'), frames=1)
     with pytest.raises(ValueError, match=r'no scene of the splits.*splits\.json'):
         converters.create_nuscenes_infos(root)
     (root / 'splits.json').write_text(json.dumps(dict(train=['scene-b'], holdout=['scene-a'])))

@@ -1,5 +1,5 @@
 # A simulated drive in the nuScenes layout:
-#   python tools/create_data.py simulation --out data/simulation
+#   python tools/create_data.py simulation --out data/simulation --frames 200
 #   python tools/create_data.py nuscenes --root-path data/simulation/nuscenes
 _base_ = ['./nus-calib-224x416.py']
 data_root = 'data/simulation/nuscenes/'

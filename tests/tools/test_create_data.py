@@ -1,0 +1,87 @@
+"""The command line of tools/create_data.py."""
+
+import importlib.util
+import pickle
+import sys
+
+import pytest
+
+from tests.datasets.layouts import make_kitti, make_nuscenes, make_semantickitti
+
+
+@pytest.fixture(scope='module')
+def create_data(repo):
+    spec = importlib.util.spec_from_file_location('create_data', repo / 'tools/create_data.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def count(path) -> int:
+    with open(path, 'rb') as file:
+        return len(pickle.load(file)['data_list'])
+
+
+def test_nuscenes(create_data, tmp_path, capsys):
+    root = make_nuscenes(tmp_path / 'nuscenes')
+    assert create_data(['nuscenes', '--root-path', str(root), '--workers', '2', '--check']) == 0
+    assert count(root / 'nuscenes_infos_train.pkl') == 2
+    assert 'val: none of its 2 scenes' in capsys.readouterr().out
+    assert not (root / 'nuscenes_infos_val.pkl').exists()
+
+
+def test_nuscenes_version(create_data, tmp_path, capsys):
+    root = make_nuscenes(tmp_path / 'nuscenes')
+    (root / 'v1.0-trainval').mkdir()
+    arguments = ['nuscenes', '--root-path', str(root)]
+    assert create_data(arguments) == 1
+    message = f'error: {root} holds v1.0-mini, v1.0-trainval: choose one with --version.\n'
+    assert capsys.readouterr().err.endswith(message)
+    assert create_data([*arguments, '--version', 'v1.0-mini']) == 0
+
+
+def test_semantickitti_splits(create_data, tmp_path):
+    root = make_semantickitti(tmp_path / 'semantickitti')
+    arguments = ['semantickitti', '--root-path', str(root), '--out-dir', str(tmp_path / 'out')]
+    arguments += ['--split', 'train=00:0-2', '--split', 'val=00:3-3', '--extra-tag', 'drive']
+    assert create_data(arguments) == 0
+    assert count(tmp_path / 'out/drive_infos_train.pkl') == 3
+    assert count(tmp_path / 'out/drive_infos_val.pkl') == 1
+
+
+def test_kitti(create_data, tmp_path):
+    root = make_kitti(tmp_path / 'kitti')
+    assert create_data(['kitti', '--root-path', str(root), '--check']) == 0
+    assert count(root / 'kitti_infos_train.pkl') == 1
+
+
+@pytest.mark.parametrize('command', ['nuscenes', 'semantickitti', 'kitti'])
+def test_a_root_that_is_not_there_is_one_sentence(command, create_data, tmp_path, capsys):
+    assert create_data([command, '--root-path', str(tmp_path / 'nowhere')]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path / "nowhere"} is missing')
+    assert error.count('\n') == 1
+
+
+def test_a_wrong_split_is_one_sentence(create_data, tmp_path, capsys):
+    root = make_semantickitti(tmp_path / 'semantickitti')
+    assert create_data(['semantickitti', '--root-path', str(root), '--split', 'train']) == 1
+    assert "error: A split reads name=sequence[:first-last][,...], got 'train'." in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_ray_caster_is_imported_by_the_simulation_alone(create_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'trimesh', None)  # importing it now fails
+    for name in [n for n in sys.modules if n.startswith('nclr_mm.simulation')]:
+        monkeypatch.delitem(sys.modules, name)
+    root = make_kitti(tmp_path / 'kitti')
+    assert create_data(['kitti', '--root-path', str(root)]) == 0
+    assert not [name for name in sys.modules if name.startswith('nclr_mm.simulation')]
+
+
+def test_simulation_options_are_the_simulations_own(create_data, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        create_data(['simulation', '--help'])
+    assert stopped.value.code == 0
+    assert '--frames' in capsys.readouterr().out
