@@ -159,15 +159,16 @@ def epnp(
     exact Hessian). They can be taken once only. All work is float64 inside.
 
     A problem is invalid, with identity pose and zero gradient, when it has fewer than 5
-    correspondences of positive weight, when one of these holds NaN, infinity, a negative weight or
-    a value above 1e9, when its points are collinear, when less than 90 % of the weight would lie
-    in front of the camera, or when no isolated minimum was reached. Points on a plane are solved.
-    Problems never influence each other.
+    correspondences of positive weight (1e-30 at least), when one of these holds NaN, infinity, a
+    negative weight or a coordinate above 1e9, when its points are collinear, when less than 90 %
+    of the weight would lie in front of the camera, or when no isolated minimum was reached. Points
+    on a plane are solved. Problems never influence each other.
 
     Args:
         points: (B, P, 3) in any frame.
         pixels: (B, P, 2) on the camera plane z = 1, see `normalise_pixels`.
-        weights: (B, P), 0 or more; only their ratios matter. None: all equal.
+        weights: (B, P), 0 or more; only their ratios matter. None: all equal. A correspondence of
+            weight zero is left out, and gets no gradient.
         mask: (B, P) bool, false for padding, whose values may be anything. None: all true.
 
     Returns:

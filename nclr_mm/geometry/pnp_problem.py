@@ -18,6 +18,10 @@ MIN_FLATNESS = 1e-4
 # Largest coordinate taken. Squares and products of four stay far inside float64.
 MAX_COORDINATE = 1e9
 
+# Weights below count as zero. Only ratios of weights matter, so gradients by weights grow as the
+# weights fall, and they too must stay finite in float32.
+MIN_WEIGHT = 1e-30
+
 
 class PnPProblem(NamedTuple):
     """B problems in the principal axes of their points, everything float64.
@@ -62,9 +66,9 @@ def whiten(points: Tensor, pixels: Tensor, weights: Tensor, mask: Tensor) -> PnP
     """
     points, pixels, weights = points.double(), pixels.double(), weights.double()
     # A NaN weight is kept here, so that it makes its problem unusable instead of vanishing.
-    active = mask & (weights != 0)
-    values = torch.cat([points, pixels, weights.unsqueeze(-1)], dim=-1)
-    sound = (values.abs() <= MAX_COORDINATE).all(-1) & (weights >= 0)
+    active = mask & ~(weights.abs() < MIN_WEIGHT)
+    coordinates = torch.cat([points, pixels], dim=-1)
+    sound = (coordinates.abs() <= MAX_COORDINATE).all(-1) & (weights > 0) & weights.isfinite()
     usable = (sound | ~active).all(-1) & (active.sum(-1) >= MIN_POINTS)
 
     active = active & usable.unsqueeze(-1)
