@@ -17,7 +17,7 @@ from ..scene import Scene
 from ..sensors import Rig, kitti_rig, rotation
 from .base import Record, split_of
 from .files import write_bytes, write_calib, write_image, write_text
-from .kitti_calib import kitti_calib
+from .kitti_common import kitti_calib, kitti_scan
 
 LABEL_RANGE = 70.0  # metres of depth; what is farther becomes DontCare
 # Small turn between the sensor's camera 0 and its rectified frame, as KITTI's R0_rect is (rad).
@@ -46,9 +46,7 @@ class KittiWriter:
         split = split_of(scene_index, self.scenes, test=True)
         folder = root / ('testing' if split == 'test' else 'training')
         stem = f's{scene_index:06d}_{frame:06d}'
-        sweep = capture.sweep
-        cloud = np.concatenate([sweep.points, sweep.reflectivity[:, None]], 1).astype('<f4')
-        write_bytes(folder / f'velodyne/{stem}.bin', cloud.tobytes())
+        write_bytes(folder / f'velodyne/{stem}.bin', kitti_scan(capture.sweep))
         for name, picture in capture.pictures.items():
             options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
             write_image(folder / f'{name}/{stem}.png', picture.image, options)

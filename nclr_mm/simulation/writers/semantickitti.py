@@ -18,7 +18,7 @@ from ..scene import Scene
 from ..sensors import Rig, kitti_rig
 from .base import Record, split_of
 from .files import numbers, write_bytes, write_calib, write_image, write_text
-from .kitti_calib import kitti_calib
+from .kitti_common import kitti_calib, kitti_scan
 
 
 class SemanticKittiWriter:
@@ -40,8 +40,7 @@ class SemanticKittiWriter:
         folder = root / 'sequences' / f'{scene_index:02d}'
         calib = kitti_calib(rig)
         sweep = capture.sweep
-        cloud = np.concatenate([sweep.points, sweep.reflectivity[:, None]], 1).astype('<f4')
-        write_bytes(folder / f'velodyne/{frame:06d}.bin', cloud.tobytes())
+        write_bytes(folder / f'velodyne/{frame:06d}.bin', kitti_scan(sweep))
         moving = np.zeros(max((t.instance for t in scene.things), default=0) + 1, bool)
         moving[[t.instance for t in scene.things if t.moving]] = True
         labels = np.where(

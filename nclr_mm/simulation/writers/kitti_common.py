@@ -1,4 +1,4 @@
-"""Projection matrices of KITTI's four rectified cameras, for the two that are simulated."""
+"""What KITTI's object and odometry layouts share: calibration and scans."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..mesh import Array
+from ..render import Sweep
 from ..sensors import Rig, rigid
 
 # Offset of camera 2 in camera 0, x_2 = x_0 + t (m); about what KITTI's P2 holds in its 4th column.
 T2 = np.array([0.0598, 0.0003, 0.0027])
+
+
+# Remission is reflectivity to this power: it brings the quartiles near those of KITTI's scans.
+_REMISSION_POWER = 0.7
 
 
 @dataclass
@@ -41,3 +46,9 @@ def kitti_calib(rig: Rig) -> KittiCalib:
         np.linalg.inv(cam_to_ego) @ rig.lidar.to_ego,
         cam_to_ego,
     )
+
+
+def kitti_scan(sweep: Sweep) -> bytes:
+    """A velodyne file: x, y, z and remission 0..1 as little-endian float32."""
+    remission = sweep.reflectivity**_REMISSION_POWER
+    return np.concatenate([sweep.points, remission[:, None]], 1).astype('<f4').tobytes()
