@@ -2,16 +2,6 @@
 # perturbations: the images stay as they are, so that only the calibration is to be learned.
 #   python tools/create_data.py nuscenes --version v1.0-mini
 _base_ = ['./nus-calib-224x416.py']
-load_pipeline = [
-    *_base_.load_pipeline,
-    # Decoding at half size saves half of the loading; the result is 416 of 1600 pixels wide.
-    dict(type='LoadCalibratedImages', reduce=2),
-    dict(type='ResizeImages', scale=_base_.image_scale),
-]
-pack_pipeline = [
-    dict(type='PointsRangeFilter', point_cloud_range=_base_.point_cloud_range),
-    dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=_base_.meta_keys),
-]
 
 train_dataloader = dict(
     batch_size=1,
@@ -20,7 +10,13 @@ train_dataloader = dict(
         ann_file='nuscenes_infos_train.pkl',
         indices=1,
         repeats=500,  # an epoch of 500 samples, so that workers restart seldom
-        pipeline=[*load_pipeline, dict(type='RigidPerturbation'), *pack_pipeline],
+        pipeline=[
+            *_base_.load_pipeline,
+            dict(type='ResizeImages', scale=_base_.image_scale),
+            dict(type='RigidPerturbation'),
+            dict(type='PointsRangeFilter', point_cloud_range=_base_.point_cloud_range),
+            dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=_base_.meta_keys),
+        ],
     ),
 )
 val_dataloader = dict(
@@ -29,11 +25,6 @@ val_dataloader = dict(
         ann_file='nuscenes_infos_train.pkl',
         indices=1,
         repeats=20,  # 20 seeded perturbations
-        pipeline=[
-            *load_pipeline,
-            dict(type='RigidPerturbation', seed_by_sample=True),
-            *pack_pipeline,
-        ],
     ),
 )
 test_dataloader = val_dataloader
