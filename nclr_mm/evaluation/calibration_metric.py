@@ -131,14 +131,16 @@ class CalibrationMetric(BaseMetric):
         Args:
             data_batch: not used.
             data_samples: dicts with ``pred_calib``, ``lidar2cam`` (V, 4, 4) and ``cam2img``
-                (V, 3, 3), and if known ``sample_idx``, ``cam_names`` and ``perturbation`` (4, 4).
+                (V, 3, 3), and if known ``sample_idx``, ``repeat_idx`` (which repeat of the sample),
+                ``cam_names`` and ``perturbation`` (4, 4).
 
         Raises:
             ValueError: if a field is missing or of the wrong shape.
         """
         # One entry a sample, not a camera: mmengine cuts the list to the length of the data set.
         for sample in data_samples:
-            self.results.append((_plain(sample.get('sample_idx')), self._cameras(sample)))
+            name = {key: _plain(sample.get(key)) for key in ('sample_idx', 'repeat_idx')}
+            self.results.append((name, self._cameras(sample)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Aggregate, log a table and write ``outfile``.
@@ -324,11 +326,11 @@ def _plain(value: Any) -> Any:
 
 def _write_rows(outfile: str, results: list) -> None:
     rows = []
-    for sample_idx, cameras in results:
+    for name, cameras in results:
         for c in cameras:
             rows.append(
                 dict(
-                    sample_idx=sample_idx,
+                    **name,
                     camera=c.camera,
                     failed=c.failed,
                     rot_err=None if c.failed else c.rotation_error,

@@ -81,7 +81,7 @@ def plot_curves(
     scalars: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     path: str | os.PathLike,
     names: Sequence[str] | None = None,
-    smoothing: float = 0.8,
+    smoothing: float = 0.6,
     columns: int = 3,
 ) -> None:
     """Draw each scalar in axes of its own: the raw curve pale, the smoothed one bold.

@@ -20,9 +20,10 @@ from nclr_mm.visualization import calibration_sheet
 class CalibrationVisualizationHook(Hook):
     """Write a sheet for each camera of some samples (see :func:`calibration_sheet`).
 
-    The sheets go to ``<work_dir>/<out_dir>/<stage>`` as JPEG, named by sample and camera, and to
-    the runner's visualizer (TensorBoard and so on); ``<stage>`` is ``val_<iteration>`` or
-    ``test``. Only the main process draws. No display is needed.
+    The sheets go to ``<work_dir>/<out_dir>/<stage>`` as JPEG, named by sample, repeat (where the
+    data set repeats samples) and camera, and to the runner's visualizer (TensorBoard and so on);
+    ``<stage>`` is ``val_<iteration>`` or ``test``. Only the main process draws. No display is
+    needed.
 
     Args:
         interval: draw every n-th sample, beginning with the first.
@@ -90,8 +91,9 @@ class CalibrationVisualizationHook(Hook):
         )
         names = meta.get('cam_names')
         camera_name = names[camera] if names is not None else str(camera)
+        parts = [meta.get('sample_idx', self._seen - 1), meta.get('repeat_idx'), camera_name]
         # Sample names may hold slashes and the like.
-        name = re.sub(r'[^\w.-]+', '_', f'{meta.get("sample_idx", self._seen - 1)}_{camera_name}')
+        name = re.sub(r'[^\w.-]+', '_', '_'.join(str(part) for part in parts if part is not None))
         folder = Path(runner.work_dir, self.out_dir, stage)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f'{name}.jpg'
