@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .pnp_initial import initial_poses
-from .pnp_problem import whiten
-from .pnp_refine import derivatives, point_terms, refine
+from .pnp_problem import PnPProblem, whiten
+from .pnp_refine import derivatives, project_pose, refine
 from .precision import full_precision
 
 __all__ = ['EPnPResult', 'epnp']
@@ -17,8 +17,13 @@ __all__ = ['EPnPResult', 'epnp']
 # correspondence of little weight must not cost the pose.
 _MIN_FRONT = 0.9
 
-# How many candidates are refined: the two poses of a plane can be this close in cost.
-_REFINED = 2
+# A second candidate is refined too where it is turned by more than 10 degrees from the best
+# (cosine) and its cost is less than 100 times as high: mostly the other tilt of a plane.
+_RIVAL_COSINE = 0.985
+_RIVAL_COST = 100.0
+
+# Added to the cost of candidates that count only where there is no other.
+_LAST_CHOICE = 1e30
 
 # Smallest eigenvalue of the Hessian, scaled to a unit diagonal, of a pose that counts as
 # determined. float64 leaves six digits at this value.
@@ -42,6 +47,31 @@ class EPnPResult(NamedTuple):
     rms: Tensor
 
 
+def _choose(R: Tensor, t: Tensor, problem: PnPProblem) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose one candidate a problem to refine, or two where they compete.
+
+    Args:
+        R: (B, C, 3, 3).
+        t: (B, C, 3).
+        problem: B problems; those not usable get none.
+
+    Returns:
+        (K,) indices of the problem, of its slot (0 or 1), and of the candidate.
+    """
+    weights = problem.weights.unsqueeze(1)
+    seen = project_pose(R, t, problem.points.unsqueeze(1), problem.pixels.unsqueeze(1))
+    cost = (weights * seen.residual.square().sum(-2)).sum(-1)
+    front = (weights * (seen.depth > 0)).sum(-1) >= _MIN_FRONT
+    cost = torch.where(front, cost, cost + _LAST_CHOICE)
+    lowest, first = cost.min(-1, keepdim=True)
+    best_R = R.gather(1, first[..., None, None].expand(-1, -1, 3, 3))
+    cosine = ((R * best_R).sum((-2, -1)) - 1) / 2
+    rival, second = torch.where(cosine < _RIVAL_COSINE, cost, torch.inf).min(-1, keepdim=True)
+    wanted = torch.cat([torch.ones_like(front[:, :1]), rival < _RIVAL_COST * lowest], dim=-1)
+    problem_index, slot = (wanted & problem.usable.unsqueeze(-1)).nonzero(as_tuple=True)
+    return problem_index, slot, torch.cat([first, second], dim=-1)[problem_index, slot]
+
+
 class _ImplicitPnP(torch.autograd.Function):
     """Solve forward without a graph; differentiate the minimiser itself backward.
 
@@ -59,27 +89,29 @@ class _ImplicitPnP(torch.autograd.Function):
         x, m, w = problem.points, problem.pixels, problem.weights
 
         R, t = initial_poses(problem)
-        start = point_terms(R, t, x.unsqueeze(1), m.unsqueeze(1))
-        cost = (w.unsqueeze(1) * start.residual.square().sum(-2)).sum(-1)
-        front = (w.unsqueeze(1) * (start.depth > 0)).sum(-1) >= _MIN_FRONT
-        # A pose behind the camera is taken only where there is no other.
-        order = torch.where(front, cost, cost + 1e30).argsort(dim=-1, stable=True)[:, :_REFINED]
-        batch = torch.arange(len(order), device=order.device).unsqueeze(-1)
-        skip = ~problem.usable.unsqueeze(-1).expand_as(order)
+        problem_index, slot, chosen = _choose(R, t, problem)
         R, t, state, converged = refine(
-            R[batch, order], t[batch, order], x.unsqueeze(1), m.unsqueeze(1), w.unsqueeze(1), skip
+            R[problem_index, chosen],
+            t[problem_index, chosen],
+            *(value[problem_index] for value in (x, m, w)),
         )
 
-        front = state.front >= _MIN_FRONT
-        best = torch.where(front & converged, state.cost, state.cost + 1e30).argmin(-1)
-        batch = batch.squeeze(-1)
-        R, t = R[batch, best], t[batch, best]
-        hessian, cost = state.hessian[batch, best], state.cost[batch, best]
+        def best_of(value: Tensor) -> Tensor:
+            table = value.new_zeros(len(x), 2, *value.shape[1:])
+            table[problem_index, slot] = value
+            return table[torch.arange(len(x), device=x.device), best]
+
+        good = converged & (state.front >= _MIN_FRONT)
+        score = x.new_full((len(x), 2), torch.inf)
+        score[problem_index, slot] = torch.where(good, state.cost, state.cost + _LAST_CHOICE)
+        best = score.argmin(-1)
+        R, t, good = best_of(R), best_of(t), best_of(good)
+        hessian, cost = best_of(state.hessian), best_of(state.cost)
         diagonal = hessian.diagonal(dim1=-2, dim2=-1).clamp(min=1e-100).rsqrt()
         eye = torch.eye(6, dtype=hessian.dtype, device=hessian.device)
         scaled = diagonal.unsqueeze(-1) * hessian * diagonal.unsqueeze(-2)
         _, failed = torch.linalg.cholesky_ex(scaled - _MIN_EIGENVALUE * eye)
-        valid = problem.usable & (front & converged)[batch, best] & (failed == 0)
+        valid = problem.usable & good & (failed == 0)
 
         R_out = R @ problem.axes.mT
         t_out = problem.scale.unsqueeze(-1) * t - (R_out @ problem.centre.unsqueeze(-1)).squeeze(-1)
@@ -110,25 +142,28 @@ class _ImplicitPnP(torch.autograd.Function):
         factor, _ = torch.linalg.cholesky_ex(hessian)
         dual = torch.cholesky_solve(by_pose.unsqueeze(-1), factor)
 
-        terms = point_terms(R, t, x, m)
-        d_u = (terms.jacobian_u * dual).sum(-2)
-        d_v = (terms.jacobian_v * dual).sum(-2)
-        r_u, r_v = terms.residual.unbind(-2)
-        u, v = (terms.residual + m.mT).unbind(-2)
+        seen = project_pose(R, t, x, m)
+        r_u, r_v = seen.residual.unbind(-2)
+        u, v = seen.uv.unbind(-2)
+        turn, shift = dual[..., :3, :], dual[..., 3:, :]
+        dq = torch.linalg.cross(turn.expand_as(seen.turned), seen.turned, dim=-2) + shift
+        dq = dq * seen.inverse_depth.unsqueeze(-2)
+        rate = dq[..., 2, :]
+        d_u = dq[..., 0, :] - u * rate
+        d_v = dq[..., 1, :] - v * rate
         active = (w > 0) & valid.unsqueeze(-1)
         by_pixels = w.unsqueeze(-1) * torch.stack([d_u, d_v], dim=-1)
         by_weights = -(r_u * d_u + r_v * d_v) / ctx.total.unsqueeze(-1)
 
         # By q = R x + t of the point: P^T (J λ) + (r · d²u) dq + (P^T r) × turn, with P = du/dq.
-        turn, shift = dual[..., :3, :], dual[..., 3:, :]
-        dq = torch.linalg.cross(turn, terms.turned, dim=-2) + shift
-        rate = dq[..., 2, :] * terms.inverse_depth
         a_u = d_u - r_u * rate
         a_v = d_v - r_v * rate
         along = -(a_u * u + a_v * v) - (r_u * d_u + r_v * d_v)
         slope = torch.stack([r_u, r_v, -(r_u * u + r_v * v)], dim=-2)
-        by_q = torch.stack([a_u, a_v, along], dim=-2) + torch.linalg.cross(slope, turn, dim=-2)
-        by_q = by_q * (w * terms.inverse_depth).unsqueeze(-2) / ctx.scale[:, None, None]
+        by_q = torch.stack([a_u, a_v, along], dim=-2) + torch.linalg.cross(
+            slope, turn.expand_as(slope), dim=-2
+        )
+        by_q = by_q * (w * seen.inverse_depth).unsqueeze(-2) / ctx.scale[:, None, None]
         by_points = -(R_out.mT @ by_q).mT
 
         return (
@@ -154,7 +189,7 @@ def epnp(
 
     EPnP (V. Lepetit, F. Moreno-Noguer, P. Fua, IJCV 81(2), 2009) with the cases N = 1..4, and a
     planar start with its mirror image; then Newton's method on the weighted reprojection error
-    `sum_i w_i |project(R p_i + t) - m_i|^2` of the two best, of which the better is returned. The
+    `sum_i w_i |project(R p_i + t) - m_i|^2` of the best, or of the two best where they compete. The
     gradients by points, pixels and weights are those of the minimiser (implicit function theorem,
     exact Hessian). They can be taken once only. All work is float64 inside.
 

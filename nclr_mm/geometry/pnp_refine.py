@@ -1,11 +1,12 @@
 """Newton's method on the weighted reprojection error of many poses at once."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ['Derivatives', 'derivatives', 'point_terms', 'refine', 'retract']
+__all__ = ['Derivatives', 'Projection', 'derivatives', 'project_pose', 'refine', 'retract']
 
 _MAX_STEPS = 30
 _FIRST_DAMPING = 1e-5
@@ -15,23 +16,22 @@ _STEP_TOLERANCE = 1e-9
 _MIN_DEPTH = 1e-6
 
 
-class PointTerms(NamedTuple):
-    """What each point contributes, component first: shapes (..., P) and (..., n, P).
+class Projection(NamedTuple):
+    """Points as a pose puts them, component first.
 
     Attributes:
-        residual: (..., 2, P) projection minus pixel.
-        jacobian_u, jacobian_v: (..., 6, P) of the projection, by turn (3) and shift (3).
+        uv: (..., 2, P) on the plane z = 1.
+        residual: (..., 2, P) uv minus the pixels.
         turned: (..., 3, P) R x.
-        inverse_depth: (..., P).
         depth: (..., P).
+        inverse_depth: (..., P), finite.
     """
 
+    uv: Tensor
     residual: Tensor
-    jacobian_u: Tensor
-    jacobian_v: Tensor
     turned: Tensor
-    inverse_depth: Tensor
     depth: Tensor
+    inverse_depth: Tensor
 
 
 class Derivatives(NamedTuple):
@@ -65,11 +65,8 @@ def retract(R: Tensor, t: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     return R + factor * (once + twice), t + step[..., 3:]
 
 
-def point_terms(R: Tensor, t: Tensor, points: Tensor, pixels: Tensor) -> PointTerms:
-    """Residual and Jacobian of every point.
-
-    For `q = R x + t`, `u = q_x / q_z` and a turn w with a shift s, `dq = w × R x + s` and
-    `du = (dq_x - u dq_z) / q_z`; the same for v with q_y.
+def project_pose(R: Tensor, t: Tensor, points: Tensor, pixels: Tensor) -> Projection:
+    """Project points by `q = R x + t`, `u = q_x / q_z`, `v = q_y / q_z`.
 
     Args:
         R: (..., 3, 3).
@@ -80,16 +77,49 @@ def point_terms(R: Tensor, t: Tensor, points: Tensor, pixels: Tensor) -> PointTe
     turned = R @ points.mT
     moved = turned + t.unsqueeze(-1)
     depth = moved[..., 2, :]
-    inverse = 1 / torch.where(
-        depth.abs() < _MIN_DEPTH, torch.where(depth < 0, -_MIN_DEPTH, _MIN_DEPTH), depth
-    )
+    near = torch.where(depth < 0, -_MIN_DEPTH, _MIN_DEPTH)
+    inverse = torch.where(depth.abs() < _MIN_DEPTH, near, depth).reciprocal()
     uv = moved[..., :2, :] * inverse.unsqueeze(-2)
-    u, v = uv.unbind(-2)
-    a, b, c = (turned * inverse.unsqueeze(-2)).unbind(-2)
-    zero = torch.zeros_like(u)
-    jacobian_u = torch.stack([-b * u, c + a * u, -b, inverse, zero, -u * inverse], dim=-2)
-    jacobian_v = torch.stack([-b * v - c, a * v, a, zero, inverse, -v * inverse], dim=-2)
-    return PointTerms(uv - pixels.mT, jacobian_u, jacobian_v, turned, inverse, depth)
+    return Projection(uv, uv - pixels.mT, turned, depth, inverse)
+
+
+@lru_cache
+def _maps(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Constant linear maps from sums over the points to the derivatives, see `derivatives`.
+
+    Returns:
+        (64, 36) from the moments of `f f^T` times (1, u, v, u^2 + v^2) to the Hessian;
+        (12, 36) from the sums of f times (r_u, r_v, rho) to the part of the turn's second order;
+        (12, 6) from the same to the gradient.
+    """
+    # dq / q_z = sum_j f_j rate[j] (turn, shift), with f = (y, 1) / q_z and dq = turn × y + shift.
+    rate = torch.zeros(4, 3, 6, dtype=torch.float64)
+    eye = torch.eye(3, dtype=torch.float64)
+    for j in range(3):
+        for m in range(3):
+            rate[j, :, m] = torch.linalg.cross(eye[m], eye[j])
+    rate[3, :, 3:] = eye
+    x, y, z = rate.unbind(1)
+
+    def pair(a: Tensor, b: Tensor) -> Tensor:
+        return torch.einsum('ja,kb->jkab', a, b)
+
+    blocks = [
+        pair(x, x) + pair(y, y),
+        -(pair(x, z) + pair(z, x)),
+        -(pair(y, z) + pair(z, y)),
+        pair(z, z),
+    ]
+    hessian = torch.stack(blocks).reshape(64, 36)
+    gradient = torch.stack([x, y, -z]).reshape(12, 6)
+
+    spin = torch.zeros(3, 4, 6, 6, dtype=torch.float64)
+    for k, sign in enumerate((1.0, 1.0, -1.0)):
+        for j in range(3):
+            outer = eye[k, :, None] * eye[j]
+            symmetric = 0.5 * (outer + outer.T) - float(k == j) * eye
+            spin[k, j, :3, :3] = sign * symmetric
+    return hessian.to(device), spin.reshape(12, 36).to(device), gradient.to(device)
 
 
 def derivatives(
@@ -97,10 +127,16 @@ def derivatives(
 ) -> Derivatives:
     """Cost, gradient and Hessians of the weighted reprojection error.
 
-    The exact Hessian adds to Gauss-Newton's `sum w r · d²u`, which has two parts. The division by
-    depth gives `-(h e^T + e h^T)` with `h = r_u J_u + r_v J_v` and `e = dq_z / q_z`. The second
-    order of the turn gives, on the turn's block, `(s y^T + y s^T) / 2 - (s · y) I` with y = R x and
-    s the gradient of the point's cost by q.
+    With `y = R x`, a turn w and a shift s move the point by `dq = w × y + s`, and the projection
+    by `du = (dq_x - u dq_z) / q_z`, `dv = (dq_y - v dq_z) / q_z`. All is linear in
+    `f = (y, 1) / q_z`, so Gauss-Newton's `sum w J^T J` is linear in the moments of `f f^T`
+    weighted by 1, u, v and u^2 + v^2: sixty-four numbers hold what matters of all points.
+
+    The exact Hessian adds `sum w r · d²u`. The division by depth contributes
+    `-(h e^T + e h^T)` with `h = r_u du + r_v dv` and `e = dq_z / q_z`, which is the same linear
+    form with u + r_u, v + r_v, u^2 + v^2 + 2 rho, where `rho = r_u u + r_v v`. The second order of
+    the turn contributes `(g y^T + y g^T) / 2 - (g · y) I` on the turn's block, with
+    `g = (r_u, r_v, -rho) / q_z` the gradient of the point's cost by q.
 
     Args:
         R: (..., 3, 3).
@@ -109,30 +145,34 @@ def derivatives(
         pixels: (..., P, 2).
         weights: (..., P).
     """
-    terms = point_terms(R, t, points, pixels)
-    r_u, r_v = terms.residual.unbind(-2)
+    seen = project_pose(R, t, points, pixels)
+    hessian_map, spin_map, gradient_map = _maps(R.device)
+    f = torch.cat([seen.turned, torch.ones_like(seen.turned[..., :1, :])], dim=-2)
+    f = f * seen.inverse_depth.unsqueeze(-2)
     w = weights.unsqueeze(-2)
-    blend = r_u.unsqueeze(-2) * terms.jacobian_u + r_v.unsqueeze(-2) * terms.jacobian_v
-    weighted_blend = w * blend
-    gradient = weighted_blend.sum(-1)
-    gauss_newton = (w * terms.jacobian_u) @ terms.jacobian_u.mT
-    gauss_newton = gauss_newton + (w * terms.jacobian_v) @ terms.jacobian_v.mT
+    square = seen.uv.square().sum(-2, keepdim=True)
+    rho = (seen.uv * seen.residual).sum(-2, keepdim=True)
+    factors = w * torch.cat([torch.ones_like(rho), seen.uv, square, seen.residual, rho], dim=-2)
 
-    # blend[3:] is r_u a_u + r_v a_v, the gradient of the point's cost by q.
-    spin = weighted_blend[..., 3:, :] @ terms.turned.mT
-    ratio = terms.turned[..., :2, :] * terms.inverse_depth.unsqueeze(-2)
-    cross = torch.zeros_like(gauss_newton)
-    cross[..., :2] = (weighted_blend @ ratio.mT).flip(-1)
-    cross[..., 1] *= -1
-    cross[..., 5] = (weighted_blend @ terms.inverse_depth.unsqueeze(-1)).squeeze(-1)
-    cross[..., :3, :3] -= 0.5 * spin
-    hessian = gauss_newton - cross - cross.mT
-    trace = spin.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
-    hessian[..., :3, :3] -= torch.diag_embed(trace.expand(*trace.shape[:-1], 3))
+    left = (factors.unsqueeze(-2) * f.unsqueeze(-3)).flatten(-3, -2)
+    moments = (left @ f.mT).unflatten(-2, (7, 4))
+    sums = (factors[..., 4:, :] @ f.mT).flatten(-2)
+    plain = moments[..., :4, :, :]
+    extra = torch.cat(
+        [
+            torch.zeros_like(plain[..., :1, :, :]),
+            moments[..., 4:6, :, :],
+            2 * moments[..., 6:, :, :],
+        ],
+        dim=-3,
+    )
+    gauss_newton = (plain.flatten(-3) @ hessian_map).unflatten(-1, (6, 6))
+    second_order = (extra.flatten(-3) @ hessian_map + sums @ spin_map).unflatten(-1, (6, 6))
 
-    cost = 0.5 * (weights * terms.residual.square().sum(-2)).sum(-1)
-    front = (weights * (terms.depth > _MIN_DEPTH)).sum(-1)
-    return Derivatives(cost, gradient, gauss_newton, hessian, front)
+    cost = 0.5 * (weights * seen.residual.square().sum(-2)).sum(-1)
+    front = (weights * (seen.depth > _MIN_DEPTH)).sum(-1)
+    gradient = sums @ gradient_map
+    return Derivatives(cost, gradient, gauss_newton, gauss_newton + second_order, front)
 
 
 def _newton_step(state: Derivatives, damping: Tensor) -> Tensor:
@@ -154,7 +194,7 @@ def _select(choose: Tensor, new: Derivatives, old: Derivatives) -> Derivatives:
 
 
 def refine(
-    R: Tensor, t: Tensor, points: Tensor, pixels: Tensor, weights: Tensor, skip: Tensor
+    R: Tensor, t: Tensor, points: Tensor, pixels: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Derivatives, Tensor]:
     """Bring each pose to the nearest minimum of `1/2 sum w |projection - pixel|^2`.
 
@@ -164,16 +204,15 @@ def refine(
         R: (..., 3, 3).
         t: (..., 3).
         points, pixels, weights: as in `derivatives`.
-        skip: (...,) bool, poses to leave as they are.
 
     Returns:
         R, t, the derivatives there, and (...,) bool: converged.
     """
     state = derivatives(R, t, points, pixels, weights)
     damping = torch.full_like(state.cost, _FIRST_DAMPING)
-    converged = torch.zeros_like(skip)
+    converged = torch.zeros_like(state.cost, dtype=torch.bool)
     for _ in range(_MAX_STEPS):
-        running = ~(converged | skip)
+        running = ~converged
         if not running.any():
             break
         step = _newton_step(state, damping)
