@@ -118,6 +118,8 @@ class CalibrationDataset(BaseDataset):
                 image['img_path'] = self._join(prefix, image['img_path'])
                 image['cam2img'] = np.array(image['cam2img'], dtype=np.float64)
                 image['lidar2cam'] = np.array(image['lidar2cam'], dtype=np.float64)
+                # The loader compares them with the image: cam2img belongs to one size.
+                image['width'], image['height'] = int(image['width']), int(image['height'])
         except KeyError as error:
             raise ValueError(
                 f'{self.ann_file}: the sample {raw_data_info.get("sample_idx")} lacks the field '

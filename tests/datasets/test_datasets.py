@@ -146,6 +146,7 @@ FAULTS = {
         'the sample 1 has no camera CAM_BACK; it has CAM_FRONT',
     ),
     'no matrix': (lambda i: image_of(i).pop('lidar2cam'), "the sample 1 lacks the field 'lidar2c"),
+    'no size': (lambda i: image_of(i).pop('width'), "the sample 1 lacks the field 'width'"),
     'no scan': (lambda i: i['data_list'][0].pop('lidar_points'), "sample 0 lacks the field 'lidar"),
     'cam2img of 4x4': (
         lambda i: image_of(i).update(cam2img=np.eye(4).tolist()),
