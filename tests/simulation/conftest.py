@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from nclr_mm.simulation.capture import Capture, Observer
 from nclr_mm.simulation.generate import WRITERS, generate
@@ -51,18 +53,21 @@ def semantickitti_drive(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make(tmp_path_factory.mktemp('semantickitti'), 'semantickitti')
 
 
-def point_to_surface(points: np.ndarray, surface: np.ndarray) -> np.ndarray:
+@pytest.fixture(scope='session')
+def point_to_surface() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Distance of points to the plane through their eight nearest surface points.
 
     Points whose neighbours do not form a flat patch within 1 m are left out.
     """
-    from scipy.spatial import cKDTree
 
-    distance, index = cKDTree(surface).query(points, k=8)
-    near = distance[:, -1] < 1.0
-    patch = surface[index[near]]
-    centre = patch.mean(1)
-    _, size, axes = np.linalg.svd(patch - centre[:, None], full_matrices=False)
-    flat = (size[:, 2] < 0.1) & (size[:, 1] > 0.15)
-    offset = points[near] - centre
-    return np.abs(np.einsum('ij,ij->i', offset, axes[:, 2]))[flat]
+    def measure(points: np.ndarray, surface: np.ndarray) -> np.ndarray:
+        distance, index = cKDTree(surface).query(points, k=8)
+        near = distance[:, -1] < 1.0
+        patch = surface[index[near]]
+        centre = patch.mean(1)
+        _, size, axes = np.linalg.svd(patch - centre[:, None], full_matrices=False)
+        flat = (size[:, 2] < 0.1) & (size[:, 1] > 0.15)
+        offset = points[near] - centre
+        return np.abs(np.einsum('ij,ij->i', offset, axes[:, 2]))[flat]
+
+    return measure

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
 from nuscenes import NuScenes
 from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
@@ -27,8 +27,10 @@ def lidar_token(nusc: NuScenes, index: int) -> str:
 def global_points(nusc: NuScenes, index: int) -> np.ndarray:
     data = nusc.get('sample_data', lidar_token(nusc, index))
     cloud = LidarPointCloud.from_file(f'{nusc.dataroot}/{data["filename"]}')
-    for table, key in (('calibrated_sensor', 'calibrated_sensor_token'),
-                       ('ego_pose', 'ego_pose_token')):
+    for table, key in (
+        ('calibrated_sensor', 'calibrated_sensor_token'),
+        ('ego_pose', 'ego_pose_token'),
+    ):
         row = nusc.get(table, data[key])
         cloud.rotate(Quaternion(row['rotation']).rotation_matrix)
         cloud.translate(np.array(row['translation']))
@@ -54,7 +56,7 @@ def test_devkit_opens_all_tables(nusc):
     nusc.get_sample_lidarseg_stats(nusc.sample[0]['token'])
     for scene in nusc.scene:
         assert nusc.get('log', scene['log_token'])['map_token']
-    splits = json.loads((__import__('pathlib').Path(nusc.dataroot) / 'splits.json').read_text())
+    splits = json.loads((Path(nusc.dataroot) / 'splits.json').read_text())
     assert splits == {'train': ['scene-0001'], 'val': []}
 
 
@@ -119,8 +121,9 @@ def test_boxes_hold_their_instances_points(nusc):
                 continue
             values, counts = np.unique(labels[inside], return_counts=True)
             best = values[counts.argmax()]
-            category = nusc.get('category', nusc.get('instance', row['instance_token'])
-                                ['category_token'])
+            category = nusc.get(
+                'category', nusc.get('instance', row['instance_token'])['category_token']
+            )
             assert best // 1000 == category['index']
             assert counts.max() / counts.sum() > 0.8
             of_instance = labels == best
@@ -129,7 +132,7 @@ def test_boxes_hold_their_instances_points(nusc):
     assert checked > 8
 
 
-def test_static_points_of_two_frames_coincide(nusc):
+def test_static_points_of_two_frames_coincide(nusc, point_to_surface):
     clouds = []
     for index in range(2):
         still = np.isin(lidarseg(nusc, index), [24, 26, 28])
@@ -138,9 +141,7 @@ def test_static_points_of_two_frames_coincide(nusc):
     assert len(gap) > 3000
     assert np.median(gap) < 0.03
     data = [nusc.get('sample_data', lidar_token(nusc, k)) for k in range(2)]
-    moved = np.subtract(
-        *(nusc.get('ego_pose', d['ego_pose_token'])['translation'] for d in data)
-    )
+    moved = np.subtract(*(nusc.get('ego_pose', d['ego_pose_token'])['translation'] for d in data))
     assert np.linalg.norm(moved) > 1.0
 
 

@@ -131,13 +131,10 @@ def test_front_camera_looks_forward_and_up_is_up():
 def test_rotation_is_opencv_axis_by_axis():
     roll, pitch, yaw = 0.3, -0.4, 1.1
     rx, ry, rz = (
-        cv2.Rodrigues(np.array(v, float))[0]
-        for v in ([roll, 0, 0], [0, pitch, 0], [0, 0, yaw])
+        cv2.Rodrigues(np.array(v, float))[0] for v in ([roll, 0, 0], [0, pitch, 0], [0, 0, yaw])
     )
     np.testing.assert_allclose(rotation(roll, pitch, yaw), rz @ ry @ rx, atol=1e-12)
 
 
 def test_pose_of_turns_left_for_positive_yaw():
-    np.testing.assert_allclose(
-        pose_of(1, 2, 3, np.pi / 2) @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12
-    )
+    np.testing.assert_allclose(pose_of(1, 2, 3, np.pi / 2) @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)

@@ -1,0 +1,115 @@
+"""Data sets as a whole: same seed, same files; nothing half-written; clear errors."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nclr_mm.simulation import generate as module
+from nclr_mm.simulation.cli import add_arguments, run
+from nclr_mm.simulation.generate import generate, scene_lengths
+from nclr_mm.simulation.scene import make_scene
+from nclr_mm.simulation.writers.base import split_of
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob('*'))
+        if path.is_file()
+    }
+
+
+def test_files_do_not_depend_on_the_number_of_workers(tmp_path, nuscenes_drive):
+    # nuscenes_drive was made by one worker in this process; here each frame has a worker.
+    root = generate(tmp_path, 2, 3, 'nuscenes', scenes=1, workers=2, progress=False)
+    assert digests(root) == digests(nuscenes_drive.root)
+    assert len(digests(root)) > 2 * 7
+
+
+def test_seeds_and_scenes_differ():
+    scenes = [make_scene(seed, index, 1, 0.5) for seed, index in ((0, 0), (0, 1), (1, 0))]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        first, second = scenes[a], scenes[b]
+        assert first.plan.size != second.plan.size
+        assert not np.array_equal(first.light.sun, second.light.sun)
+        assert (first.atlas.texels != second.atlas.texels).mean() > 0.5
+
+
+def test_nothing_touches_the_ego_vehicle_or_each_other():
+    scene = make_scene(5, 2, 6, 0.5)
+    movers = [thing for thing in scene.things if thing.path is not None]
+    assert len(movers) > 5
+    for frame, time in enumerate(scene.times):
+        places = np.array([[float(v) for v in thing.place(time)[:2]] for thing in movers])
+        ego = scene.ego_pose(frame)[:2, 3]
+        assert np.linalg.norm(places - ego, axis=1).min() > 1.2
+        gap = np.linalg.norm(places[:, None] - places[None], axis=2)
+        assert gap[np.triu_indices(len(places), 1)].min() > 0.5
+
+
+def test_existing_data_is_kept_unless_overwrite(tmp_path):
+    (tmp_path / 'kitti').mkdir()
+    (tmp_path / 'kitti/precious').write_text('x')
+    with pytest.raises(FileExistsError, match='--overwrite'):
+        generate(tmp_path, 1, layout='kitti', progress=False)
+    assert (tmp_path / 'kitti/precious').read_text() == 'x'
+    generate(tmp_path, 1, layout='kitti', overwrite=True, progress=False)
+    assert not (tmp_path / 'kitti/precious').exists()
+    assert (tmp_path / 'kitti/training/velodyne/000000.bin').exists()
+
+
+def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(job: module.Job) -> list:
+        (job.root / 'half').write_text('written')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, '_run_job', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path, 1, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'frames': 0}, 'frames is 0'),
+        ({'seed': -1}, 'seed is -1'),
+        ({'workers': 0}, 'workers is 0'),
+        ({'scenes': 5}, '5 scenes need'),
+        ({'layout': 'waymo'}, "'waymo' is unknown"),
+    ],
+)
+def test_wrong_options_end_in_a_sentence(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        generate(**{'out': tmp_path, 'frames': 2, 'progress': False, **change})
+
+
+def test_scene_lengths_and_splits():
+    assert scene_lengths(10, 4) == [3, 3, 2, 2]
+    splits = [split_of(k, 20) for k in range(20)]
+    assert splits.count('val') == 4 and splits.count('train') == 16
+    assert [split_of(k, 2) for k in range(2)] == ['train', 'val']
+    assert split_of(0, 1) == 'train'
+    assert [k for k in range(20) if split_of(k, 20, test=True) == 'test'] == [9, 19]
+
+
+def test_command_line_counts_scenes(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def fake(*args, **kwargs):
+        calls.append(args)
+        return tmp_path / args[3]
+
+    monkeypatch.setattr('nclr_mm.simulation.cli.generate', fake)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ['--out', str(tmp_path), '--frames', '9']
+    run(parser.parse_args([*options, '--frames-per-scene', '4', '--layout', 'nuscenes', 'kitti']))
+    run(parser.parse_args([*options, '--scenes', '6']))
+    assert [call[3:5] for call in calls] == [('nuscenes', 3), ('kitti', 3), ('nuscenes', 6)]
+    assert '9 frames in' in capsys.readouterr().out
