@@ -152,7 +152,7 @@ def initial_poses(problem: PnPProblem) -> tuple[Tensor, Tensor]:
     u, v = problem.pixels.unbind(-1)
     factors = torch.stack([torch.ones_like(u), u, v, u.square() + v.square()], dim=1)
     left = (factors * problem.weights.unsqueeze(1)).unsqueeze(-2) * homogeneous.mT.unsqueeze(1)
-    moments = left @ homogeneous.unsqueeze(1)
+    moments = (left.flatten(1, 2) @ homogeneous).unflatten(1, (4, 4))
 
     points = torch.cat([_control_points(moments, sigma), _planar_points(moments, sigma)], dim=1)
     centre = points[..., 0, :]

@@ -186,48 +186,51 @@ def _newton_step(state: Derivatives, damping: Tensor) -> Tensor:
     return step.nan_to_num(0.0, 0.0, 0.0)
 
 
-def _select(choose: Tensor, new: Derivatives, old: Derivatives) -> Derivatives:
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(choose.reshape(choose.shape + (1,) * (a.ndim - choose.ndim)), a, b)
-
-    return Derivatives(*[pick(a, b) for a, b in zip(new, old)])
-
-
 def refine(
     R: Tensor, t: Tensor, points: Tensor, pixels: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Derivatives, Tensor]:
     """Bring each pose to the nearest minimum of `1/2 sum w |projection - pixel|^2`.
 
-    A pose that has converged is not touched again, so no problem depends on its neighbours.
+    A pose that has converged is not touched again, so no problem depends on its neighbours, and a
+    slow one does not cost the time of all.
 
     Args:
-        R: (..., 3, 3).
-        t: (..., 3).
-        points, pixels, weights: as in `derivatives`.
+        R: (K, 3, 3).
+        t: (K, 3).
+        points: (K, P, 3).
+        pixels: (K, P, 2).
+        weights: (K, P).
 
     Returns:
-        R, t, the derivatives there, and (...,) bool: converged.
+        R, t, the derivatives there, and (K,) bool: converged.
     """
+    R, t = R.clone(), t.clone()
     state = derivatives(R, t, points, pixels, weights)
     damping = torch.full_like(state.cost, _FIRST_DAMPING)
     converged = torch.zeros_like(state.cost, dtype=torch.bool)
+    running = torch.arange(len(R), device=R.device)
     for _ in range(_MAX_STEPS):
-        running = ~converged
-        if not running.any():
+        if not len(running):
             break
-        step = _newton_step(state, damping)
-        new_R, new_t = retract(R, t, step)
-        trial = derivatives(new_R, new_t, points, pixels, weights)
-        distance = torch.linalg.vector_norm(t, dim=-1, keepdim=True).clamp(min=1.0)
+        now = Derivatives(*(value[running] for value in state))
+        lam = damping[running]
+        step = _newton_step(now, lam)
+        old_t = t[running]
+        new_R, new_t = retract(R[running], old_t, step)
+        data = (value[running] for value in (points, pixels, weights))
+        trial = derivatives(new_R, new_t, *data)
+        distance = torch.linalg.vector_norm(old_t, dim=-1, keepdim=True).clamp(min=1.0)
         size = torch.cat([step[..., :3], step[..., 3:] / distance], dim=-1).abs().amax(-1)
         small = size < _STEP_TOLERANCE
         # Rounding must not refuse the last, smallest steps.
-        better = (trial.cost <= state.cost * (1 + 1e-12)) | small
-        accept = running & better
-        R = torch.where(accept[..., None, None], new_R, R)
-        t = torch.where(accept[..., None], new_t, t)
-        state = _select(accept, trial, state)
+        better = (trial.cost <= now.cost * (1 + 1e-12)) | small
+        taken = running[better]
+        R[taken], t[taken] = new_R[better], new_t[better]
+        for value, new in zip(state, trial):
+            value[taken] = new[better]
+        damping[running] = torch.where(better, lam * 0.01, lam.clamp(min=_FIRST_DAMPING) * 30)
         # A step that is small because of much damping says nothing about the minimum.
-        converged = converged | (running & small & (damping < 1e-2))
-        damping = torch.where(better, damping * 0.01, damping.clamp(min=_FIRST_DAMPING) * 30)
+        done = small & (lam < 1e-2)
+        converged[running[done]] = True
+        running = running[~done]
     return R, t, state, converged
