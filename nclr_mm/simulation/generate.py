@@ -27,7 +27,7 @@ WRITERS: dict[str, Callable[[int, int], Writer]] = {
 }
 
 
-FRAMES_PER_SCENE = 10
+FRAMES_PER_SCENE = 5
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def generate(
         frames: key frames altogether.
         seed: any non-negative number.
         layout: 'nuscenes', 'kitti' or 'semantickitti'.
-        scenes: number of different streets; None makes one for every ten frames.
+        scenes: number of different streets; None makes one for every five frames.
         workers: processes.
         overwrite: whether an existing data set is replaced.
         progress: whether a progress bar is shown.
