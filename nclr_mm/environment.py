@@ -1,0 +1,157 @@
+"""Checks that the packages `nclr_mm` stands on are installed in versions that fit.
+
+Only package metadata is read, nothing is imported, so the check takes milliseconds and its message
+comes before any import error or crash that an unfit package would cause.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata, util
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+PYTHON = SpecifierSet('>=3.10')
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that `nclr_mm` needs.
+
+    Args:
+        name (str): Name in messages.
+        versions (str): PEP 440 range of fit versions.
+        remedy (str): Shell command that installs a fit version.
+        distributions (tuple[str]): Distribution names that provide the package. A name that ends
+            in `*` stands for all names with that beginning. Defaults to the name itself.
+    """
+
+    name: str
+    versions: str
+    remedy: str
+    distributions: tuple[str, ...] = ()
+
+    def provided_by(self) -> tuple[str, ...]:
+        return self.distributions or (self.name,)
+
+
+_MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-deps --no-binary mmcv "mmcv==2.1.0"'
+
+# mmdet3d 1.4.0 itself accepts mmcv < 2.2, mmengine < 1.0 and mmdet < 3.4 (mmdet3d/__init__.py).
+# numpy 2 breaks mmcv 2.1's compiled operators and nuscenes-devkit 1.2.
+REQUIREMENTS = (
+    Requirement('numpy', '>=1.22,<2', 'pip install "numpy<2"'),
+    Requirement('torch', '>=2.1', 'pip install "torch>=2.1"'),
+    Requirement(
+        'opencv (cv2)',
+        '>=4.5.4,<4.12',
+        'pip install "opencv-python-headless==4.11.0.86"',
+        (
+            'opencv-python-headless',
+            'opencv-python',
+            'opencv-contrib-python-headless',
+            'opencv-contrib-python',
+        ),
+    ),
+    Requirement('mmengine', '>=0.10.3,<1', 'pip install --no-deps "mmengine==0.10.7"'),
+    Requirement('mmcv', '>=2.0.1,<2.2', _MMCV),
+    Requirement('mmdet', '>=3.0,<3.4', 'pip install --no-deps "mmdet==3.3.0"'),
+    Requirement('mmdet3d', '>=1.4,<1.5', 'pip install --no-deps "mmdet3d==1.4.0"'),
+    Requirement(
+        'spconv',
+        '>=1.0',
+        'pip install "spconv==2.3.8" (with an NVIDIA GPU: "spconv-cu126" or "spconv-triton")',
+        ('spconv', 'spconv-cu*', 'spconv-triton'),
+    ),
+)
+
+
+def installed_distributions() -> dict[str, str]:
+    """Names (normalised as in PEP 503) and versions of all installed distributions."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata['Name']
+        if name:
+            # The first one on sys.path is the one that imports, as in importlib itself.
+            found.setdefault(name.lower().replace('_', '-').replace('.', '-'), distribution.version)
+    return found
+
+
+def has_mmcv_operators() -> bool:
+    """Whether mmcv was installed with its compiled operators, without importing them."""
+    mmcv = util.find_spec('mmcv')
+    if mmcv is None or not mmcv.submodule_search_locations:
+        return False
+    return util.find_spec('mmcv._ext') is not None
+
+
+def check_environment(
+    requirements: Sequence[Requirement] = REQUIREMENTS,
+    installed: dict[str, str] | None = None,
+    mmcv_operators: Callable[[], bool] = has_mmcv_operators,
+    python: str | None = None,
+) -> None:
+    """Check all requirements and stop at the first one that is not met.
+
+    Args:
+        requirements (Sequence[Requirement]): Packages to check, in the order of installation.
+        installed (dict, optional): Normalised names and versions of the installed distributions.
+            Defaults to those of this interpreter.
+        mmcv_operators (Callable): Tells whether mmcv has its operators.
+        python (str, optional): Version of Python. Defaults to that of this interpreter.
+
+    Raises:
+        ImportError: One sentence that names the package missing or of an unfit version, and the
+            command that mends it.
+    """
+    python = python or '.'.join(map(str, sys.version_info[:3]))
+    if not PYTHON.contains(python):
+        raise ImportError(
+            f'nclr_mm needs Python {PYTHON}, but this is Python {python}; mend it with: '
+            'make install PYTHON=python3.11'
+        )
+    installed = installed_distributions() if installed is None else installed
+    for requirement in requirements:
+        _check_requirement(requirement, installed)
+    if not mmcv_operators():
+        raise ImportError(
+            f'nclr_mm needs mmcv with its compiled operators, but mmcv {installed["mmcv"]} is '
+            'installed without them (no module mmcv._ext); mend it with: '
+            f'pip uninstall -y mmcv && {_MMCV}'
+        )
+
+
+def _check_requirement(requirement: Requirement, installed: dict[str, str]) -> None:
+    versions = {
+        name: version
+        for name, version in installed.items()
+        if any(_matches(name, pattern) for pattern in requirement.provided_by())
+    }
+    if not versions:
+        raise ImportError(
+            f'nclr_mm needs {requirement.name} {requirement.versions}, but it is not installed; '
+            f'mend it with: {requirement.remedy}'
+        )
+    if len(versions) > 1:
+        listing = ', '.join(f'{name} {version}' for name, version in sorted(versions.items()))
+        warnings.warn(
+            f'{requirement.name} is installed more than once ({listing}); these packages overwrite '
+            f"each other's files: uninstall them all, then {requirement.remedy}",
+            stacklevel=3,
+        )
+    fit = SpecifierSet(requirement.versions)
+    for name, version in versions.items():
+        # Pre-releases are accepted: builds of GPU vendors are often versioned as such.
+        if not fit.contains(Version(version), prereleases=True):
+            raise ImportError(
+                f'nclr_mm needs {requirement.name} {requirement.versions}, but {name} {version} is '
+                f'installed; mend it with: {requirement.remedy}'
+            )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    if pattern.endswith('*'):
+        return name.startswith(pattern[:-1])
+    return name == pattern
