@@ -3,5 +3,5 @@ _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/real-semantickitti-sequence.py',
     '../_base_/schedules/pretrain-1500i.py',
-    '../_base_/default_runtime.py',
+    '../_base_/iter_runtime.py',
 ]

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/real-nus-frame.py',
     '../_base_/schedules/pretrain-1500i.py',
-    '../_base_/default_runtime.py',
+    '../_base_/iter_runtime.py',
 ]
 
 model = dict(

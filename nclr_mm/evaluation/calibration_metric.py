@@ -64,7 +64,7 @@ class CalibrationMetric(BaseMetric):
 
     Overlap, with ``threshold`` on the scores, over all points and all cells of all cameras at
     once. A point truly overlaps when it projects into the image, in front of the camera; a cell of
-    the feature map when such a point of ``pred_calib.points`` falls on it. Hidden points count.
+    the feature map when such a point of ``pred_calib.voxels`` falls on it. Hidden points count.
 
     Matches: distance between the matched pixel and the true projection of the matched point, in
     pixels of the network input image; infinite for a point behind the camera.
@@ -241,10 +241,11 @@ class CalibrationMetric(BaseMetric):
         pixel_scores = _tensor(pred, 'pixel_scores', 'pred_calib', (number, None, None))
         height, width = _field(pred, 'img_shape', 'pred_calib')[:2]
         h, w = pixel_scores.shape[1:]
-        cam = transform_points(true, points)
-        seen = in_image(*project(cam, cam2img), height, width)
-        cells, _ = project(cam, scale_intrinsics(cam2img, w / width, h / height))
-        occupied = pixel_occupancy(cells, seen, h, w)
+        seen = in_image(*project(transform_points(true, points), cam2img), height, width)
+        # Which cells are hit is asked of all voxels, as in training, not of those drawn alone.
+        cam = transform_points(true, _tensor(pred, 'voxels', 'pred_calib', (None, 3)))
+        cells, depth = project(cam, scale_intrinsics(cam2img, w / width, h / height))
+        occupied = pixel_occupancy(cells, in_image(cells, depth, h, w), h, w)
         points_found, pixels_found = point_scores > self.threshold, pixel_scores > self.threshold
         return (
             [OverlapCounts.of(*pair) for pair in zip(points_found, seen)],

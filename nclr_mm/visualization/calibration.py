@@ -77,10 +77,11 @@ def calibration_sheet(
     uv, depth = project(transform_points(true, voxels), intrinsics)
     seen = in_image(uv, depth, height, width)
     h, w = pixel_scores.shape
-    cells, _ = project(
-        transform_points(true, voxels), scale_intrinsics(intrinsics, w / width, h / height)
+    cells, cell_depth = project(
+        transform_points(true, _float(pred['voxels'])),
+        scale_intrinsics(intrinsics, w / width, h / height),
     )
-    occupied = pixel_occupancy(cells, seen, h, w)
+    occupied = pixel_occupancy(cells, in_image(cells, cell_depth, h, w), h, w)
     order = torch.argsort(point_scores[seen], stable=True)
 
     panels = [

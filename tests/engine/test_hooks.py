@@ -44,6 +44,7 @@ class Model(BaseModel):
                 lidar2cam=torch.as_tensor(sample.metainfo['lidar2cam']),
                 valid=torch.tensor([True, False]),
                 num_inliers=torch.zeros(number, dtype=torch.int),
+                voxels=points[:, :3],
                 points=points[:, :3],
                 point_scores=torch.ones(number, len(points)),
                 pixel_scores=torch.zeros(number, 10, 15),

@@ -41,7 +41,8 @@ def _sample(seed, errors, valid=None, num_points=300, num_matches=40):
     rng = np.random.default_rng(seed)
     num = len(errors)
     true = np.stack([_pose(rng) for _ in errors])
-    points = torch.from_numpy(rng.uniform(-10, 10, (num_points, 3)))
+    voxels = torch.from_numpy(rng.uniform(-10, 10, (2 * num_points, 3)))
+    points = voxels[:num_points]  # those that the model used
     motion = _pose(rng)
     pred = BaseDataElement(
         metainfo=dict(img_shape=SIZE),
@@ -50,6 +51,7 @@ def _sample(seed, errors, valid=None, num_points=300, num_matches=40):
         num_inliers=torch.full((num,), 7),
         num_matches=torch.full((num,), num_matches),
         reproj_error=torch.full((num,), 1.5),
+        voxels=voxels,
         points=points,
         point_scores=torch.from_numpy(rng.uniform(size=(num, num_points))),
         pixel_scores=torch.from_numpy(rng.uniform(size=(num, *MAP))),
@@ -180,13 +182,13 @@ def test_overlap_against_scikit_learn():
     for sample in samples:
         pred = sample.pred_calib
         for i, pose in enumerate(sample.metainfo['lidar2cam']):
-            uv, depth = _project(pred.points.numpy(), pose)
+            uv, depth = _project(pred.voxels.numpy(), pose)
             seen = (depth > 0) & (uv >= -0.5).all(1) & (uv < [SIZE[1] - 0.5, SIZE[0] - 0.5]).all(1)
             cells = np.zeros(MAP, bool)
             # A cell of the stride-4 map covers the pixels 4 i - 0.5 to 4 i + 3.5.
             column, row = np.floor((uv[seen] + 0.5) / 4).astype(int).T
             cells[row, column] = True
-            true['point'].append(seen)
+            true['point'].append(seen[: len(pred.points)])
             true['pixel'].append(cells.ravel())
             found['point'].append(pred.point_scores[i].numpy() > 0.5)
             found['pixel'].append(pred.pixel_scores[i].numpy().ravel() > 0.5)

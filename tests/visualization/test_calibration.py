@@ -32,6 +32,7 @@ def _prediction(lidar2cam, points, cam2img=CAM2IMG, valid=True):
         lidar2cam=torch.from_numpy(lidar2cam)[None],
         valid=torch.tensor([valid]),
         num_inliers=torch.tensor([number]),
+        voxels=torch.from_numpy(points).float(),
         points=torch.from_numpy(points).float(),
         point_scores=torch.from_numpy(front).float()[None],
         pixel_scores=torch.rand(1, 40, 160, generator=torch.Generator().manual_seed(0)),

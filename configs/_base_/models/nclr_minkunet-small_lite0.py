@@ -21,6 +21,6 @@ model = dict(
         loss_contrast=dict(symmetric=True),
         loss_fused_contrast=dict(symmetric=True),
         exclude_radius=1.0,
-        test_cfg=dict(num_voxels=8192),
+        test_cfg=dict(num_voxels=4096),
     ),
 )

@@ -16,6 +16,3 @@ test_cfg = dict()
 
 # As in the official schedule, the pose loss is added for the last tenth.
 custom_hooks = [dict(type='PoseLossSwitchHook', begin=1350, by_epoch=False)]
-
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-log_processor = dict(by_epoch=False)

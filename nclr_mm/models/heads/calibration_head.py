@@ -406,6 +406,7 @@ class CalibrationHead(BaseModule):
             results.append(
                 BaseDataElement(
                     metainfo=dict(img_shape=tuple(image_size)),
+                    voxels=scene.xyz[i].float().cpu()[scene.mask[i].cpu()],
                     points=xyz[i].float().cpu()[keep],
                     point_scores=point_scores[i].cpu()[:, keep],
                     pixel_scores=pixel_scores[i].unflatten(-1, scene.cameras.map_size).cpu(),
