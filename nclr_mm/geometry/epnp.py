@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from .pnp_initial import initial_poses
 from .pnp_problem import PnPProblem, whiten
-from .pnp_refine import derivatives, project_pose, refine
+from .pnp_refine import project_pose, refine
 from .precision import full_precision
 
 __all__ = ['EPnPResult', 'epnp']
@@ -118,7 +118,7 @@ class _ImplicitPnP(torch.autograd.Function):
         R_out = torch.where(valid[:, None, None], R_out, torch.eye(3).to(R_out)).to(points)
         t_out = torch.where(valid[:, None], t_out, 0.0).to(points)
         rms = torch.where(valid, (2 * cost).sqrt(), torch.inf).to(points)
-        ctx.save_for_backward(R, t, x, m, w, valid, problem.axes, problem.centre)
+        ctx.save_for_backward(R, t, x, m, w, valid, hessian, problem.axes, problem.centre)
         ctx.scale, ctx.total, ctx.dtype = problem.scale, problem.total, points.dtype
         ctx.mark_non_differentiable(valid, rms)
         return R_out, t_out, valid, rms
@@ -126,7 +126,7 @@ class _ImplicitPnP(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        R, t, x, m, w, valid, axes, centre = ctx.saved_tensors
+        R, t, x, m, w, valid, hessian, axes, centre = ctx.saved_tensors
         grad_R, grad_t = (
             torch.where(valid.view(-1, *[1] * (g.ndim - 1)), g.double(), 0.0) for g in gradients[:2]
         )
@@ -138,7 +138,7 @@ class _ImplicitPnP(torch.autograd.Function):
         by_pose = torch.cat([by_turn, ctx.scale.unsqueeze(-1) * grad_t], dim=-1)
 
         eye = torch.eye(6, dtype=w.dtype, device=w.device)
-        hessian = torch.where(valid[:, None, None], derivatives(R, t, x, m, w).hessian, eye)
+        hessian = torch.where(valid[:, None, None], hessian, eye)
         factor, _ = torch.linalg.cholesky_ex(hessian)
         dual = torch.cholesky_solve(by_pose.unsqueeze(-1), factor)
 

@@ -10,8 +10,11 @@ __all__ = ['Derivatives', 'Projection', 'derivatives', 'project_pose', 'refine',
 
 _MAX_STEPS = 30
 _FIRST_DAMPING = 1e-5
-# A step this small ends the search: radians, and parts of the distance to the camera.
-_STEP_TOLERANCE = 1e-9
+# A step this small ends the search: radians, and parts of the distance to the camera. Newton's
+# method squares the error with each step, so what is left after it is rounding.
+_STEP_TOLERANCE = 1e-7
+# That holds for steps with less damping than this; a step held small by damping says nothing.
+_FREE_DAMPING = 1e-6
 # Depths nearer to zero than this, in units of the size of the cloud, are moved there.
 _MIN_DEPTH = 1e-6
 
@@ -229,8 +232,7 @@ def refine(
         for value, new in zip(state, trial):
             value[taken] = new[better]
         damping[running] = torch.where(better, lam * 0.01, lam.clamp(min=_FIRST_DAMPING) * 30)
-        # A step that is small because of much damping says nothing about the minimum.
-        done = small & (lam < 1e-2)
+        done = small & (lam < _FREE_DAMPING)
         converged[running[done]] = True
         running = running[~done]
     return R, t, state, converged
