@@ -87,7 +87,7 @@ class Observer:
         self, thing: Thing, index: int, ego: Array, points: Array, pictures: dict[str, Picture]
     ) -> Box:
         stand = thing.pose(self.scene.plan, float(self.scene.times[index]))
-        centre, size = thing.box()
+        centre, size = thing.box
         pose = stand.copy()
         pose[:3, 3] += stand[:3, :3] @ centre
         views = {}
@@ -111,10 +111,12 @@ class Observer:
         self, thing: Thing, stand: Array, camera: Camera, camera_pose: Array, picture: Picture
     ) -> View | None:
         to_camera = np.linalg.inv(camera_pose) @ stand
-        centre, size = thing.box()
+        centre, size = thing.box
         middle = to_camera[:3, :3] @ centre + to_camera[:3, 3]
         radius = float(np.linalg.norm(size)) / 2
-        if middle[2] < -radius:
+        # No pixel is farther from the principal point than the diagonal is long.
+        cone = np.hypot(camera.width, camera.height) / camera.intrinsics[0, 0]
+        if np.hypot(middle[0], middle[1]) - radius > cone * (middle[2] + radius):
             return None
         corners = thing.mesh.corners.reshape(-1, 3) @ to_camera[:3, :3].T + to_camera[:3, 3]
         pixels, depth = camera.project(corners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Thing:
         x, y, heading = (float(v) for v in self.place(time))
         return plan.relief.pose(x, y, heading)
 
+    @cached_property
     def box(self) -> tuple[Array, Array]:
         """Bounding box in the object's frame: centre (3,) and length, width, height (3,)."""
         low, high = self.mesh.bounds()
@@ -129,7 +131,7 @@ def make_traffic(
             speed,
             wheeled,
         )
-        _, size = thing.box()
+        _, size = thing.box
         if (
             s0 > 1
             and s0 + speed * duration < path.length - 1

@@ -14,14 +14,6 @@ from .mesh import Array, Mesh, pose_of
 from .textures import Atlas, Layer
 
 Rng = np.random.Generator
-_PAVED = (
-    layout.ROAD,
-    layout.MARK,
-    layout.MARK_YELLOW,
-    layout.PARKING,
-    layout.PATCH,
-    layout.MANHOLE,
-)
 
 
 class Occupancy:
@@ -31,7 +23,7 @@ class Occupancy:
         self.cell = cell
         shape = (int(plan.size[0] / cell) + 1, int(plan.size[1] / cell) + 1)
         codes = cv2.resize(plan.raster, shape, interpolation=cv2.INTER_NEAREST)
-        self.road = np.isin(codes, _PAVED)
+        self.road = layout.IS_ROAD[codes]
         self.street = self.road | np.isin(codes, (layout.SIDEWALK, layout.KERB))
         self.taken = np.zeros_like(self.road)
 
@@ -87,7 +79,7 @@ class Furnisher:
     def park(self, mesh: Mesh, x: float, y: float, heading: float, avoid: Array | None) -> None:
         """Puts a labelled object on the ground, if there is room."""
         thing = Thing(len(self.things) + 1, Semantic(int(mesh.semantic[0])), mesh, (x, y, heading))
-        _, size = thing.box()
+        _, size = thing.box
         if self.room.take(_footprint(x, y, heading, size[0] + 0.4, size[1] + 0.1), avoid):
             mesh.instance[:] = thing.instance
             self.things.append(thing)

@@ -48,6 +48,8 @@ GROUND_SEMANTIC = np.array(
     ],
     np.uint8,
 )
+IS_ROAD = np.zeros(11, np.bool_)
+IS_ROAD[[ROAD, MARK, MARK_YELLOW, PARKING, PATCH, MANHOLE]] = True
 STYLES = ('downtown', 'residential', 'park', 'industrial')
 
 
@@ -494,7 +496,7 @@ def ground_mesh(plan: Plan, cell: float = 4.0) -> Mesh:
 
 def kerb_mesh(plan: Plan, rise: float = 0.12, width: float = 0.16) -> Mesh:
     """Kerb stones: a low ridge round every stretch of road."""
-    road = np.isin(plan.raster, (ROAD, MARK, MARK_YELLOW, PARKING, PATCH, MANHOLE)).astype(np.uint8)
+    road = IS_ROAD[plan.raster].view(np.uint8)
     contours, _ = cv2.findContours(road, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     rows, columns = plan.raster.shape
     faces = []

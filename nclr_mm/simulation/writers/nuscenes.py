@@ -353,17 +353,7 @@ def _write_json(path: Path, rows: Any) -> None:
 def _write_map(path: Path, scene: Scene) -> None:
     """Drivable ground as a mask; the top row is the largest y, as the devkit's MapMask has it."""
     plan = scene.plan
-    road = np.isin(
-        plan.raster,
-        (
-            layout.ROAD,
-            layout.MARK,
-            layout.MARK_YELLOW,
-            layout.PARKING,
-            layout.PATCH,
-            layout.MANHOLE,
-        ),
-    ).astype(np.uint8)
+    road = layout.IS_ROAD[plan.raster].view(np.uint8)
     size = tuple(round(v / MAP_CELL) for v in plan.size)
     mask = cv2.resize(road, size, interpolation=cv2.INTER_NEAREST)[::-1] * np.uint8(255)
     write_image(path, mask, [cv2.IMWRITE_PNG_COMPRESSION, 3])
