@@ -164,6 +164,18 @@ def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
     assert shuffled.grad.isfinite().all()
 
 
+def test_impossible_poses_give_no_pose_loss():
+    torch.manual_seed(0)
+    features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
+    head = plain_head(
+        with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), max_translation=1e-3
+    )
+    losses = head.loss(features.requires_grad_(), voxels, maps, samples, IMAGE)
+    assert losses['num_poses'] == 0 and losses['loss_pose_rotation'] == 0
+    losses['loss_pose_rotation'].backward()
+    assert not features.grad.any()
+
+
 def test_pose_loss_moves_features_towards_the_truth():
     """A few steps on the pose loss alone lower it: the gradient through EPnP points downhill."""
     torch.manual_seed(0)

@@ -112,6 +112,8 @@ class CalibrationHead(BaseModule):
             overlap score in the order they are tried, ``minimum`` keypoints for a threshold to
             do. A camera for which none does gives no pose loss.
         match_temperature: temperature of the soft-argmax (0.01 in the official settings).
+        max_translation: metres; a soft pose farther away is physically impossible, comes from
+            matches that agree on nothing, and gives no pose loss.
         test_cfg: inference: ``num_voxels`` M used a sample, ``score_threshold`` on the overlap,
             ``features`` to match (``'fused'`` or ``'backbone'``), ``mutual`` nearest matches
             only, ``max_matches`` K a camera, ``window`` and ``temperature`` of the sub-cell
@@ -150,6 +152,7 @@ class CalibrationHead(BaseModule):
         with_pose_loss: bool = False,
         keypoints: dict | None = None,
         match_temperature: float = 0.01,
+        max_translation: float = 100.0,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -168,6 +171,7 @@ class CalibrationHead(BaseModule):
         self.occlusion = occlusion
         self.with_pose_loss = with_pose_loss
         self.match_temperature = match_temperature
+        self.max_translation = max_translation
         self.keypoints = self._merge('keypoints', self.default_keypoints, keypoints)
         self.test_cfg = self._merge('test_cfg', self.default_test_cfg, test_cfg)
         self.solver = TASK_UTILS.build(self.test_cfg['solver'])
@@ -333,13 +337,14 @@ class CalibrationHead(BaseModule):
             normalise_pixels(cameras.to_image(cells), intrinsics),
             mask=mask.flatten(0, 1),
         )
+        valid = solved.valid & (solved.t.detach().norm(dim=-1) < self.max_translation)
         rotation, translation = self.loss_pose(
-            solved.R, solved.t, cameras.lidar2cam.flatten(0, 1), solved.valid
+            solved.R, solved.t, cameras.lidar2cam.flatten(0, 1), valid
         )
         return dict(
             loss_pose_rotation=rotation,
             loss_pose_translation=translation,
-            num_poses=solved.valid.sum().float(),
+            num_poses=valid.sum().float(),
         )
 
     def choose_keypoints(self, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
