@@ -5,9 +5,21 @@ guarded (it changes something only where the fault is present) and may be called
 times. The test of each module fails once the fault is gone upstream, so that the module can go.
 """
 
-from . import spconv_cpu_backward
+from . import (
+    minkunet_defaults,
+    mmengine_checkpoints,
+    mmengine_cpu_amp,
+    spconv_cpu_backward,
+    spconv_indices,
+)
 
-WORKAROUNDS = (spconv_cpu_backward,)
+WORKAROUNDS = (
+    spconv_cpu_backward,
+    spconv_indices,
+    mmengine_checkpoints,
+    mmengine_cpu_amp,
+    minkunet_defaults,
+)
 
 
 def apply() -> None:
