@@ -116,3 +116,11 @@ def test_efficientnet_refuses_bad_arguments():
         EfficientNetLite0(out_strides=(4, 6))
     with pytest.raises(ValueError, match='multiples of 32'):
         EfficientNetLite0()(torch.zeros(1, 3, 60, 64))
+
+
+def test_backends_that_are_not_there_are_named(monkeypatch):
+    with pytest.raises(ValueError, match='sparseconv_backend must be one of'):
+        CalibrationMinkUNet(sparseconv_backend='numpy')
+    monkeypatch.setattr('nclr_mm.models.backbones.minkunet.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='needs the package torchsparse'):
+        CalibrationMinkUNet(sparseconv_backend='torchsparse')

@@ -1,12 +1,16 @@
 """MinkUNet for pretraining: mmdet3d's network, safe on small and on empty clouds."""
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 
 import torch
 from mmdet3d.models.backbones import MinkUNetBackbone
 from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
+
+
+_BACKENDS = dict(spconv='spconv', torchsparse='torchsparse', minkowski='MinkowskiEngine')
 
 
 def spconv_precision(device_type: str) -> AbstractContextManager:
@@ -31,18 +35,27 @@ class CalibrationMinkUNet(MinkUNetBackbone):
       running statistics are used.
 
     Args:
-        sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``; the last two must
-            be installed and are imported by mmdet3d only where they are.
+        sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``. The last two are
+            optional packages.
         kwargs: arguments of ``mmdet3d.models.MinkUNetBackbone``.
     """
 
     def __init__(self, sparseconv_backend: str = 'spconv', **kwargs) -> None:
+        package = _BACKENDS.get(sparseconv_backend)
+        if package is None:
+            raise ValueError(
+                f'sparseconv_backend must be one of {list(_BACKENDS)}, not {sparseconv_backend!r}.'
+            )
+        if find_spec(package) is None:
+            raise ImportError(
+                f'sparseconv_backend={sparseconv_backend!r} needs the package {package}, which is '
+                "not installed; install it (docs/install.md) or use sparseconv_backend='spconv'."
+            )
         kwargs = {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in kwargs.items()}
         # The defaults are lists that mmdet3d's constructor changes in place.
         kwargs.setdefault('encoder_channels', [32, 64, 128, 256])
         kwargs.setdefault('decoder_channels', [256, 128, 96, 96])
-        self.out_channels = kwargs['decoder_channels'][-1]
-        out_channels = self.out_channels
+        out_channels = kwargs['decoder_channels'][-1]
         super().__init__(sparseconv_backend=sparseconv_backend, **kwargs)
         self.out_channels = out_channels
 
