@@ -1,7 +1,7 @@
 """spconv: indices that are not contiguous in memory give wrong results, silently.
 
-Fault: `SparseConvTensor` takes any tensor of indices, but the search for neighbours reads its memory
-row by row whatever its strides. `torch.nonzero()`, transposition and slicing of columns all make
+Fault: `SparseConvTensor` takes any tensor of indices, but the search for neighbours reads its
+memory row by row whatever its strides. `torch.nonzero()`, transposition and slicing of columns make
 such tensors, and the convolutions then connect the wrong voxels.
 
 Holds for: spconv 2.3.8, and all 2.x before it.

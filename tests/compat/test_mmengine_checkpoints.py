@@ -1,0 +1,117 @@
+"""Saving, resuming and loading with mmengine's runner, and what stays forbidden.
+
+Oracles: an uninterrupted run, and torch's own refusal of crafted files.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+import nclr_mm  # noqa: F401 (applies the workaround)
+
+SCRIPT = """
+import torch
+from mmengine.logging import HistoryBuffer
+torch.save(dict(message_hub=dict(loss=HistoryBuffer([1.0], [1]))), 'checkpoint.pth')
+torch.load('checkpoint.pth')
+"""
+
+
+class Regression(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+        nn.init.constant_(self.linear.weight, 0.5)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return dict(loss=self.linear(torch.stack(list(inputs))).square().mean())
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.tensor([1.0, index]))
+
+
+def make_runner(work_dir, epochs, **options) -> Runner:
+    return Runner(
+        Regression(),
+        str(work_dir),
+        train_dataloader=dict(
+            dataset=Numbers(),
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
+        param_scheduler=[dict(type='CosineAnnealingLR', T_max=8, by_epoch=False)],
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        custom_hooks=[dict(type='EMAHook')],
+        randomness=dict(seed=0),
+        default_scope='mmengine',
+        experiment_name=f'{work_dir.name}_{epochs}',
+        log_level='WARNING',
+        **options,
+    )
+
+
+def test_upstream_fault(without_workarounds):
+    assert 'Weights only load failed' in without_workarounds(SCRIPT)
+
+
+@pytest.mark.parametrize('resume_from', ['latest', 'path'])
+def test_a_resumed_run_equals_an_uninterrupted_one(resume_from, tmp_path):
+    whole = make_runner(tmp_path / 'whole', 2)
+    whole.train()
+
+    make_runner(tmp_path / 'parts', 1).train()
+    path = dict(load_from=str(tmp_path / 'parts/epoch_1.pth')) if resume_from == 'path' else {}
+    resumed = make_runner(tmp_path / 'parts', 2, resume=True, **path)
+    resumed.train()
+
+    assert resumed.iter == whole.iter == 8
+    torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict())
+    losses, counts = resumed.message_hub.get_scalar('train/loss').data
+    np.testing.assert_array_equal(losses, whole.message_hub.get_scalar('train/loss').data[0])
+    assert counts.tolist() == [1] * 8
+
+
+def test_statistics_work_after_loading(tmp_path):
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(dict(loss=HistoryBuffer([1.0, 4.0], [1, 1]), best=np.float32(0.5)), path)
+    loaded = torch.load(path)
+    assert loaded['loss'].mean() == loaded['loss'].statistics('mean') == 2.5
+    assert loaded['best'] == np.float32(0.5)
+
+
+class CallsPrint:
+    def __reduce__(self):
+        return print, ('executed',)
+
+
+class ReachesGlobals:
+    """What an unguarded `getattr` would give: a way to any module's globals."""
+
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, '__init__')
+
+
+@pytest.mark.parametrize(
+    'crafted', [CallsPrint(), ReachesGlobals()], ids=lambda c: type(c).__name__
+)
+def test_other_classes_and_attributes_are_still_refused(crafted, tmp_path, capsys):
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(dict(state_dict={}, crafted=crafted), path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path)
+    assert 'executed' not in capsys.readouterr().out
