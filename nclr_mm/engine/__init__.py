@@ -1,5 +1,6 @@
-"""Hooks, registered in mmdet3d's registry."""
+"""Hooks, registered in mmdet3d's registry, and what a run needs on machines without a GPU."""
 
+from .distributed import prepare_cpu_processes
 from .hooks import CalibrationVisualizationHook, PoseLossSwitchHook
 
-__all__ = ['CalibrationVisualizationHook', 'PoseLossSwitchHook']
+__all__ = ['CalibrationVisualizationHook', 'PoseLossSwitchHook', 'prepare_cpu_processes']

@@ -1,0 +1,74 @@
+"""What tools/train.py and tools/test.py share: arguments, config, and errors of the user."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from .distributed import prepare_cpu_processes
+
+__all__ = ['add_run_arguments', 'load_config', 'report_user_errors']
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of mmdet3d's tools that training and testing have in common."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints; default: work_dirs/NAME')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override settings of the config: key=value, key=[a,b], key.sub=value',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how processes were started; dist_*.sh and slurm_*.sh set it',
+    )
+    # torch.distributed.launch passes --local-rank; torchrun sets LOCAL_RANK.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config, apply the command line, and prepare processes without a GPU.
+
+    Raises:
+        FileNotFoundError: if there is no such config.
+        OSError: if the work directory cannot be written.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'There is no config {args.config}.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f'The work directory {cfg.work_dir} cannot be made: {error}.') from error
+    if not os.access(cfg.work_dir, os.W_OK):
+        raise PermissionError(f'The work directory {cfg.work_dir} cannot be written.')
+    prepare_cpu_processes(cfg)
+    return cfg
+
+
+def report_user_errors(prepare: Callable[[], Config]) -> Config:
+    """Call ``prepare``; end the program with one sentence where the user's input is wrong.
+
+    Only preparation is guarded: an error while training is a fault, and keeps its traceback.
+    """
+    try:
+        return prepare()
+    except (FileNotFoundError, OSError, ValueError, KeyError, SyntaxError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr)
+        sys.exit(2)

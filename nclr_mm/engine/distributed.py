@@ -1,0 +1,30 @@
+"""Distributed runs on machines without a GPU."""
+
+import torch
+from mmengine.config import Config
+
+__all__ = ['prepare_cpu_processes']
+
+
+def prepare_cpu_processes(cfg: Config) -> None:
+    """Set up a run of several processes where there is no GPU; otherwise leave all to mmengine.
+
+    mmengine's launcher selects a CUDA device and passes one to the model wrapper, both without
+    asking whether there is any. Here the processes are joined by gloo before the runner starts,
+    and the wrapper is told of no device.
+
+    Args:
+        cfg: the run's config; ``launcher`` is read, ``model_wrapper_cfg`` is completed.
+
+    Raises:
+        ValueError: if the launcher is not ``'pytorch'`` (``torchrun``).
+    """
+    if cfg.launcher == 'none' or torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f"launcher {cfg.launcher!r} needs GPUs; without one use 'pytorch' (tools/dist_train.sh)."
+        )
+    torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg', {}), device_ids=None)

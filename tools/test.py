@@ -1,0 +1,43 @@
+"""Test a checkpoint with the metric of a config."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.engine.command_line import add_run_arguments, load_config, report_user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_arguments(parser)
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint file; without one, the untrained model is tested (what training adds)',
+    )
+    return parser.parse_args()
+
+
+def prepare(args: argparse.Namespace) -> Config:
+    """The config as the command line wants it."""
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.checkpoint and '://' not in args.checkpoint:
+        open(args.checkpoint, 'rb').close()  # a missing file is named before anything starts
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = report_user_errors(lambda: prepare(args))
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
