@@ -63,6 +63,7 @@ class Observer:
     def __init__(self, scene: Scene, rig: Rig) -> None:
         self.scene = scene
         self.rig = rig
+        self.cameras = [camera for camera in rig.cameras if camera.active]
         self._silhouettes: dict[int, Caster] = {}
 
     def capture(self, index: int, rng: np.random.Generator) -> Capture:
@@ -71,7 +72,7 @@ class Observer:
         frame = frame_at(self.scene, index)
         pictures = {
             camera.name: frame.photograph(camera, ego @ camera.to_ego, rng)
-            for camera in self.rig.cameras
+            for camera in self.cameras
         }
         lidar_pose = ego @ self.rig.lidar.to_ego
         sweep = frame.sweep(self.rig.lidar, lidar_pose, rng)
@@ -91,7 +92,7 @@ class Observer:
         pose = stand.copy()
         pose[:3, 3] += stand[:3, :3] @ centre
         views = {}
-        for camera in self.rig.cameras:
+        for camera in self.cameras:
             view = self._view(thing, stand, camera, ego @ camera.to_ego, pictures[camera.name])
             if view is not None:
                 views[camera.name] = view

@@ -16,13 +16,17 @@ from .mesh import Array
 
 @dataclass
 class Camera:
-    """A pinhole camera. ``intrinsics`` 3x3 in pixels; pixel centres are integers."""
+    """A pinhole camera. ``intrinsics`` 3x3 in pixels; pixel centres are integers.
+
+    One that is not ``active`` is calibrated but takes no pictures.
+    """
 
     name: str
     to_ego: Array
     intrinsics: Array
     width: int
     height: int
+    active: bool = True
 
     @cached_property
     def rays(self) -> Array:
@@ -104,7 +108,7 @@ _NUSCENES_CAMERAS = {
     'CAM_BACK_LEFT': (1.04, 0.48, 1.59, 108.0, 0.79),
     'CAM_FRONT_LEFT': (1.52, 0.49, 1.51, 55.0, 0.79),
 }
-NUSCENES_SIZE = (704, 396)  # 0.44 of nuScenes' 1600 x 900: rays are what a frame costs
+NUSCENES_SIZE = (640, 360)  # 0.4 of nuScenes' 1600 x 900: rays are what a frame costs
 KITTI_SIZE = (1242, 375)
 
 

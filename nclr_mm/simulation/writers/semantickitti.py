@@ -32,7 +32,9 @@ class SemanticKittiWriter:
         self.scenes = scenes
 
     def make_rig(self, rng: np.random.Generator) -> Rig:
-        return kitti_rig(rng)
+        rig = kitti_rig(rng)
+        rig.cameras[1].active = False  # the layout holds image_2 only
+        return rig
 
     def write_frame(
         self, root: Path, scene_index: int, frame: int, scene: Scene, rig: Rig, capture: Capture
