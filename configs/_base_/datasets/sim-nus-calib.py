@@ -4,13 +4,18 @@
 _base_ = ['./nus-calib-224x416.py']
 data_root = 'data/simulation/nuscenes/'
 
+# Simulated images are 640x360 and are decoded at full size.
+load_pipeline = [*_base_.load_pipeline[:-1], dict(type='LoadCalibratedImages')]
+train_pipeline = [*load_pipeline, *_base_.train_pipeline[len(load_pipeline) :]]
+test_pipeline = [*load_pipeline, *_base_.test_pipeline[len(load_pipeline) :]]
+
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,
-    dataset=dict(data_root=data_root, ann_file='nuscenes_infos_train.pkl'),
+    dataset=dict(data_root=data_root, ann_file='nuscenes_infos_train.pkl', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     num_workers=1,
-    dataset=dict(data_root=data_root, ann_file='nuscenes_infos_val.pkl'),
+    dataset=dict(data_root=data_root, ann_file='nuscenes_infos_val.pkl', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
