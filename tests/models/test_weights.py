@@ -93,6 +93,12 @@ def test_neck_sums_levels_and_refuses_bad_strides():
     parts = [conv(x) for conv, x in zip(neck.laterals, (a, b), strict=True)]
     expected = parts[0] + F.interpolate(parts[1], scale_factor=2, mode='bilinear')
     torch.testing.assert_close(neck([a, b]), expected)
+    deeper = UpsampleSum(in_channels=[4, 6], in_strides=[4, 8], out_channels=8, num_blocks=1)
+    deeper.laterals.load_state_dict(neck.laterals.state_dict())
+    block = deeper.blocks[0]
+    hidden = F.conv2d(expected.relu(), block[1].weight, block[1].bias, padding=1).relu()
+    residual = F.conv2d(hidden, block[3].weight, block[3].bias, padding=1)
+    torch.testing.assert_close(deeper([a, b]), expected + residual)
     with pytest.raises(ValueError, match='multiples of out_stride'):
         UpsampleSum(in_channels=[4], in_strides=[6])
     with pytest.raises(ValueError, match='same levels'):

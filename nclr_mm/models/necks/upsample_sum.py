@@ -13,13 +13,15 @@ class UpsampleSum(BaseModule):
     """Bring each map to ``out_channels`` by a 1x1 convolution, upsample bilinearly, and sum.
 
     With one level of stride 32 and 2048 channels this is the official image branch (1x1
-    convolution to 64 channels, then bilinear x8).
+    convolution to 64 channels, then bilinear x8). Frozen features that are only mixed linearly leave
+    all of the alignment to the LiDAR branch; ``num_blocks`` lets the image side learn some of it.
 
     Args:
         in_channels: channels of each input map.
         in_strides: stride of each input map.
         out_channels: channels C of the result.
         out_stride: stride of the result.
+        num_blocks: residual blocks of two 3x3 convolutions after the sum; 0 is the official form.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class UpsampleSum(BaseModule):
         in_strides: Sequence[int],
         out_channels: int = 64,
         out_stride: int = 4,
+        num_blocks: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -42,7 +45,17 @@ class UpsampleSum(BaseModule):
             )
         self.factors = [stride // out_stride for stride in in_strides]
         self.laterals = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in in_channels)
+        self.blocks = nn.ModuleList(self._block(out_channels) for _ in range(num_blocks))
         self.out_channels = out_channels
+
+    @staticmethod
+    def _block(channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Fuse the maps.
@@ -57,4 +70,7 @@ class UpsampleSum(BaseModule):
             F.interpolate(conv(x), scale_factor=f, mode='bilinear') if f > 1 else conv(x)
             for conv, x, f in zip(self.laterals, maps, self.factors, strict=True)
         ]
-        return sum(outs[1:], outs[0])
+        out = sum(outs[1:], outs[0])
+        for block in self.blocks:
+            out = out + block(out)
+        return out
