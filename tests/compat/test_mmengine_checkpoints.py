@@ -58,7 +58,7 @@ def make_runner(work_dir, **options) -> Runner:
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='EMAHook')],
         randomness=dict(seed=0),
-        default_scope='mmengine',
+        default_scope='mmdet3d',
         experiment_name=work_dir.name,
         log_level='WARNING',
         **options,

@@ -1,0 +1,168 @@
+"""tools/train.py and tools/test.py as commands: options, resuming, and errors of the user.
+
+Oracle: the checkpoints and states that the runs leave behind.
+"""
+
+import os
+import runpy
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
+
+COMPONENTS = """
+import torch
+from mmdet3d.registry import DATASETS, METRICS, MODELS
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+
+
+@MODELS.register_module()
+class Tiny(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 2)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        outputs = self.linear(torch.stack(list(inputs)))
+        if mode == 'loss':
+            print('dtype', outputs.dtype)
+            return dict(loss=outputs.float().square().mean())
+        return [dict(value=float(self.linear.weight.sum()))]
+
+
+@DATASETS.register_module()
+class Two(torch.utils.data.Dataset):
+    metainfo = {}
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.tensor([1.0, index]))
+
+
+@METRICS.register_module()
+class Last(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results.append(data_samples[0]['value'])
+
+    def compute_metrics(self, results):
+        return dict(value=results[-1])
+"""
+
+CONFIG = """
+custom_imports = dict(imports=['tiny_components'], allow_failed_imports=False)
+default_scope = 'mmdet3d'
+model = dict(type='Tiny')
+_loader = dict(batch_size=1, num_workers=0, dataset=dict(type='Two'))
+train_dataloader = dict(sampler=dict(type='DefaultSampler', shuffle=True), **_loader)
+test_dataloader = dict(sampler=dict(type='DefaultSampler', shuffle=False), **_loader)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+train_cfg = dict(by_epoch=True, max_epochs=2)
+test_cfg = dict()
+test_evaluator = dict(type='Last')
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+randomness = dict(seed=0)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that is not the repository, with a config; the working directory."""
+    (tmp_path / 'tiny_components.py').write_text(COMPONENTS)
+    (tmp_path / 'tiny.py').write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(repo, folder):
+    """Run a tool as a command."""
+
+    def start(tool: str, *arguments: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': f'{repo}:{folder}'}
+        return subprocess.run(
+            [sys.executable, str(repo / 'tools' / tool), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    return start
+
+
+def load(path) -> dict:
+    return torch.load(path, map_location='cpu')
+
+
+def test_train_resume_and_test(run, folder):
+    done = run('train.py', 'tiny.py')
+    assert done.returncode == 0, done.stderr
+    work_dir = folder / 'work_dirs/tiny'
+    whole = load(work_dir / 'epoch_2.pth')
+    assert 'dtype torch.float32' in done.stdout
+
+    (work_dir / 'epoch_2.pth').unlink()
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_1.pth'))
+    done = run('train.py', 'tiny.py', '--resume')
+    assert done.returncode == 0, done.stderr
+    assert 'epoch_1.pth' in done.stdout
+    resumed = load(work_dir / 'epoch_2.pth')
+    assert resumed['meta']['iter'] == 4
+    torch.testing.assert_close(resumed['state_dict'], whole['state_dict'])
+
+    done = run('test.py', 'tiny.py', str(work_dir / 'epoch_2.pth'), '--work-dir', 'elsewhere')
+    assert done.returncode == 0, done.stderr
+    expected = float(whole['state_dict']['linear.weight'].sum())
+    assert f'value: {expected:.4f}' in done.stdout
+    assert (folder / 'elsewhere').is_dir()
+
+
+def test_options(run, folder):
+    done = run(
+        'train.py',
+        'tiny.py',
+        '--amp',
+        '--work-dir',
+        'out',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'optim_wrapper.optimizer.lr=0.5',
+    )
+    assert done.returncode == 0, done.stderr
+    checkpoint = load(folder / 'out/epoch_1.pth')
+    assert checkpoint['optimizer']['param_groups'][0]['lr'] == 0.5
+    expected = 'float16' if torch.cuda.is_available() else 'bfloat16'
+    assert f'dtype torch.{expected}' in done.stdout
+
+
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['train.py', 'missing.py'], 'train.py: There is no config missing.py.'),
+        (['test.py', 'missing.py'], 'test.py: There is no config missing.py.'),
+        (['train.py', 'tiny.py', '--work-dir', 'tiny.py/sub'], 'work directory tiny.py/sub'),
+        (['train.py', 'tiny.py', '--resume', 'missing.pth'], "'missing.pth'"),
+        (['test.py', 'tiny.py', 'missing.pth'], "'missing.pth'"),
+        (['train.py', 'tiny.py', '--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
+        (
+            ['train.py', 'tiny.py', '--amp', '--cfg-options', 'optim_wrapper.type=Other'],
+            '--amp needs an optim_wrapper of type OptimWrapper, not Other',
+        ),
+    ],
+)
+def test_errors_of_the_user_are_one_sentence(
+    arguments, sentence, repo, folder, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(repo / 'tools' / arguments[0]), run_name='__main__')
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count('\n') == 1
