@@ -49,9 +49,10 @@ install: $(STAMPS)/package
 demo: install
 	$(PY) tools/demo.py
 
-# Two workers keep two cores busy; more threads a worker would only compete.
+# A worker for each core, of about 1 GB each; more threads in a worker would only compete.
 test: install
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n $(CORES) --dist loadfile </dev/null
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile \
+		</dev/null
 
 test-slow: install
 	$(PY) -m pytest -m slow </dev/null

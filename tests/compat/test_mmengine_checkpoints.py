@@ -59,7 +59,7 @@ def make_runner(work_dir, **options) -> Runner:
         custom_hooks=[dict(type='EMAHook')],
         randomness=dict(seed=0),
         default_scope='mmdet3d',
-        experiment_name=work_dir.name,
+        experiment_name=f'{work_dir.parent.name}_{work_dir.name}',
         log_level='WARNING',
         **options,
     )
