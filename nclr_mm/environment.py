@@ -10,8 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+try:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+except ImportError as error:
+    raise ImportError(
+        'nclr_mm needs packaging, but it is not installed; mend it with: pip install packaging'
+    ) from error
 
 PYTHON = SpecifierSet('>=3.10')
 
