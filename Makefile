@@ -3,7 +3,7 @@
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
 #   TORCH   torch, as arguments of `pip install`; machines with a GPU take the build that fits it
-#   SPCONV  spconv, as arguments of `pip install`; "spconv-cu126" or "spconv-triton" for GPUs
+#   SPCONV  spconv and cumm, the same way; "spconv-cu126 cumm-cu126" or "spconv-triton" for GPUs
 #   PIP_FIND_LINKS (pip's own): folders with wheels; a built mmcv there saves its build
 
 SHELL := /bin/bash
@@ -15,7 +15,7 @@ FIT := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.10 python3,$(shell \
 	$(p) -c '$(FIT)' </dev/null >/dev/null 2>&1 && echo $(p))))
 TORCH ?= torch==2.13.0
-SPCONV ?= spconv==2.3.8
+SPCONV ?= spconv==2.3.8 cumm==0.7.11
 MMCV := mmcv==2.1.0
 
 VENV := .venv
