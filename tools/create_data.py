@@ -22,6 +22,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     nuscenes.add_argument(
         '--version', help='folder of the tables; default: the only v1.0-* folder of the root'
     )
+    nuscenes.add_argument(
+        '--hold-out',
+        type=int,
+        metavar='K',
+        help='keep every K-th frame of each training scene for testing, in ..._infos_heldout.pkl',
+    )
 
     semantickitti = commands.add_parser(
         'semantickitti', help='SemanticKITTI, or a drive in the KITTI odometry layout'
@@ -65,7 +71,9 @@ def create_infos(args: argparse.Namespace) -> None:
         check=args.check,
     )
     if args.command == 'nuscenes':
-        converters.create_nuscenes_infos(version=args.version, **options)
+        converters.create_nuscenes_infos(
+            version=args.version, hold_out=args.hold_out, **options
+        )
     elif args.command == 'semantickitti':
         splits = dict(parse_split(text) for text in args.split) if args.split else None
         converters.create_semantickitti_infos(splits=splits, **options)
@@ -82,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             cli.run(args)
         else:
             create_infos(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     return 0

@@ -11,7 +11,7 @@ import pytest
 from nclr_mm.datasets import converters
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
 from nclr_mm.datasets.converters.semantickitti import Part, parse_split
-from tests.datasets.layouts import make_nuscenes
+from tests.datasets.layouts import make_nuscenes, make_semantickitti
 
 
 def load(path: Path) -> dict:
@@ -155,8 +155,24 @@ def test_nuscenes_splits_file_of_a_simulated_drive(tmp_path):
     assert written['holdout'] == root / 'drive_infos_holdout.pkl'
     assert load(written['train'])['data_list'][0]['scene'] == 'scene-b'
     (root / 'splits.json').write_text(json.dumps(dict(train=['scene-c'])))
-    with pytest.raises(ValueError, match=r'splits\.json names the scene scene-c'):
+    with pytest.raises(ValueError, match=r'splits\.json names scene-c'):
         converters.create_nuscenes_infos(root)
+
+
+def test_nuscenes_frames_held_out_of_training_scenes(tmp_path):
+    root = make_nuscenes(tmp_path, ('scene-a', 'scene-b', 'scene-c'), frames=5)
+    splits = dict(train=['scene-a', 'scene-b'], val=['scene-c'])
+    (root / 'splits.json').write_text(json.dumps(splits))
+    whole = converters.create_nuscenes_infos(root, extra_tag='whole')
+    parted = converters.create_nuscenes_infos(root, hold_out=3)
+    order = [i['token'] for i in load(whole['train'])['data_list']]
+    held = [i['token'] for i in load(parted['heldout'])['data_list']]
+    assert held == [order[2], order[7]]  # the third frame of each of the two scenes of five
+    kept = [i['token'] for i in load(parted['train'])['data_list']]
+    assert kept == [token for token in order if token not in held]
+    assert len(load(parted['val'])['data_list']) == 5
+    with pytest.raises(ValueError, match='no scene has 6 frames'):
+        converters.create_nuscenes_infos(root, hold_out=6)
 
 
 # ---------------------------------------------------------------- KITTI layouts
@@ -195,6 +211,17 @@ def test_semantickitti_projection_has_all_of_tr(semantickitti_root, tmp_path):
     np.testing.assert_allclose(infos[3]['lidar2global'], np.eye(4), atol=1e-9)
     check_semantickitti(semantickitti_root, infos[0])
     assert {i['sample_idx'][:2] for i in load(written['val'])['data_list']} == {'08'}
+
+
+def test_semantickitti_splits_file_of_a_simulated_drive(tmp_path):
+    root = make_semantickitti(tmp_path, sequences=('00', '01'), frames=2)
+    (root / 'splits.json').write_text(json.dumps(dict(train=['00'], val=['01'], test=[])))
+    written = converters.create_semantickitti_infos(root)
+    found = {k: [i['sample_idx'] for i in load(p)['data_list']] for k, p in written.items()}
+    assert found == dict(train=['00_000000', '00_000001'], val=['01_000000', '01_000001'])
+    (root / 'splits.json').write_text('{')
+    with pytest.raises(ValueError, match=r'splits\.json is not valid JSON'):
+        converters.create_semantickitti_infos(root)
 
 
 def test_semantickitti_real_sequence(real_data, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable, Iterable
@@ -181,3 +182,30 @@ def map_with_progress(function: Callable[[Any], Any], items: Iterable, workers: 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file; the error of a broken one names it."""
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is not valid JSON: {error}.') from error
+
+
+def own_splits(root: Path, present: set[str]) -> dict[str, list[str]] | None:
+    """Splits that a data set brings along in ``splits.json``, {split: [names]}; None without.
+
+    Args:
+        root: folder of the data set.
+        present: names of the scenes or sequences that it holds.
+    """
+    path = root / 'splits.json'
+    if not path.exists():
+        return None
+    splits = read_json(path)
+    if not isinstance(splits, dict) or not all(isinstance(v, list) for v in splits.values()):
+        raise ValueError(f'{path} must map each split to a list of names.')
+    unknown = sorted({name for names in splits.values() for name in names} - present)
+    if unknown:
+        raise ValueError(f'{path} names {unknown[0]}, which is not in {root}.')
+    return splits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def create_nuscenes_infos(
     extra_tag: str = 'nuscenes',
     workers: int = 1,
     check: bool = False,
+    hold_out: int | None = None,
 ) -> dict[str, Path]:
     """Write ``<extra_tag>_infos_<split>.pkl`` for each split that has scenes in the tables.
 
@@ -59,6 +61,8 @@ def create_nuscenes_infos(
         version: folder of the tables; None takes the only ``v1.0-*`` folder of the root.
         workers: threads that read files.
         check: read every scan, label file and image fully.
+        hold_out: every so many frames of each scene of ``train`` go to the split ``heldout``
+            instead: frames that training does not see, of streets that it does.
 
     Returns:
         The path of each info file written, by split.
@@ -82,13 +86,33 @@ def create_nuscenes_infos(
     metainfo = dict(
         dataset='nuscenes', version=version, categories={c: i for i, c in enumerate(classes)}
     )
+    by_split = {
+        split: [(s, e) for s, e in zip(samples, entries, strict=True) if s['scene_name'] in scenes]
+        for split, scenes in splits.items()
+    }
+    if hold_out is not None:
+        by_split['train'], by_split['heldout'] = _hold_out(by_split.get('train', []), hold_out)
     written = {}
-    for split, scenes in splits.items():
-        chosen = [e for e, s in zip(entries, samples, strict=True) if s['scene_name'] in scenes]
+    for split, pairs in by_split.items():
+        chosen = [entry for _, entry in pairs]
         data_list = [dict(sample_idx=i, **entry) for i, entry in enumerate(chosen)]
         path = Path(out_dir or root) / f'{extra_tag}_infos_{split}.pkl'
         written[split] = common.write_infos(path, metainfo, data_list)
     return written
+
+
+def _hold_out(frames: list[tuple], every: int) -> tuple[list[tuple], list[tuple]]:
+    """Part frames, (sample, entry) in order, into those to train on and every n-th of a scene."""
+    if every < 2:
+        raise ValueError(f'--hold-out must be at least 2, got {every}.')
+    seen: Counter = Counter()
+    kept, held = [], []
+    for frame in frames:
+        seen[frame[0]['scene_name']] += 1
+        (held if seen[frame[0]['scene_name']] % every == 0 else kept).append(frame)
+    if not held:
+        raise ValueError(f'--hold-out {every} holds nothing out: no scene has {every} frames.')
+    return kept, held
 
 
 def slidr_verifying_scenes() -> list[str]:
@@ -115,7 +139,7 @@ def _open(root: Path, tables: Path):
         return NuScenes(version=tables.name, dataroot=str(root), verbose=False)
     except json.JSONDecodeError:
         for path in sorted(tables.glob('*.json')):  # the error does not say which file it was
-            _read_json(path)
+            common.read_json(path)
         raise
     except AssertionError as error:
         raise ValueError(f'{tables} is refused by nuscenes-devkit: {error}') from error
@@ -123,24 +147,10 @@ def _open(root: Path, tables: Path):
         raise ValueError(f'{tables}: the tables refer to {error}, which is in none.') from error
 
 
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not valid JSON: {error}.') from error
-
-
 def _splits(root: Path, version: str, present: set[str]) -> dict[str, set[str]]:
     """Scenes of each split, as far as the tables have them; empty splits are named, left out."""
-    custom = root / 'splits.json'
-    if custom.exists():
-        wanted = _read_json(custom)
-        if not isinstance(wanted, dict) or not all(isinstance(v, list) for v in wanted.values()):
-            raise ValueError(f'{custom} must map each split to a list of scene names.')
-        unknown = sorted({n for names in wanted.values() for n in names} - present)
-        if unknown:
-            raise ValueError(f'{custom} names the scene {unknown[0]}, which {version} lacks.')
-    else:
+    wanted = common.own_splits(root, present)
+    if wanted is None:
         from nuscenes.utils.splits import create_splits_scenes
 
         official = create_splits_scenes()
@@ -167,7 +177,7 @@ def _splits(root: Path, version: str, present: set[str]) -> dict[str, set[str]]:
     if not splits:
         raise ValueError(
             f'{root / version} has no scene of the splits {", ".join(wanted)}; for scenes of your '
-            f'own write {custom} as {{"train": [scene names], "val": [scene names]}}.'
+            f'own write {root / "splits.json"} as {{"train": [scene names], "val": [scene names]}}.'
         )
     return splits
 

@@ -64,8 +64,9 @@ def create_semantickitti_infos(
     Args:
         root_path: holds ``sequences/<nn>/{velodyne,image_2,calib.txt}`` and, where they exist,
             ``image_3``, ``labels``, ``poses.txt``, ``times.txt``.
-        splits: parts of each split; None takes the official sequences, of which missing ones
-            are left out with a notice.
+        splits: parts of each split; None takes those of a ``splits.json`` at the root
+            ({split: [sequences]}), or else the official sequences, of which missing ones are left
+            out with a notice.
         workers: threads that read files.
         check: read every scan and image fully.
 
@@ -80,7 +81,7 @@ def create_semantickitti_infos(
     common.require_directory(root / 'sequences', 'expected a folder for each sequence in it')
     chosen = {
         split: [frame for part in parts for frame in _frames(root, part)]
-        for split, parts in (splits or _official(root)).items()
+        for split, parts in (splits or _own(root) or _official(root)).items()
     }
     needed = sorted({frame for frames in chosen.values() for frame in frames})
     sequences = {name: _Sequence(root, name) for name in sorted({s for s, _ in needed})}
@@ -94,6 +95,12 @@ def create_semantickitti_infos(
         data_list = [infos[frame] for frame in frames]
         written[split] = common.write_infos(path, dict(dataset='semantickitti'), data_list)
     return written
+
+
+def _own(root: Path) -> dict[str, list[Part]] | None:
+    present = {path.name for path in (root / 'sequences').iterdir()}
+    splits = common.own_splits(root, present)
+    return splits and {split: [Part(s) for s in names] for split, names in splits.items() if names}
 
 
 def _official(root: Path) -> dict[str, list[Part]]:
