@@ -101,9 +101,7 @@ def test_learning_rate_rises_for_five_percent_and_falls_to_a_hundredth():
     optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
     wrapper = OptimWrapper(optimiser)
     schedulers = [
-        PARAM_SCHEDULERS.build(
-            dict(s, optimizer=wrapper), default_args=dict(epoch_length=100)
-        )
+        PARAM_SCHEDULERS.build(dict(s, optimizer=wrapper), default_args=dict(epoch_length=100))
         for s in cfg.param_scheduler
     ]
     rates = []

@@ -71,9 +71,7 @@ def create_infos(args: argparse.Namespace) -> None:
         check=args.check,
     )
     if args.command == 'nuscenes':
-        converters.create_nuscenes_infos(
-            version=args.version, hold_out=args.hold_out, **options
-        )
+        converters.create_nuscenes_infos(version=args.version, hold_out=args.hold_out, **options)
     elif args.command == 'semantickitti':
         splits = dict(parse_split(text) for text in args.split) if args.split else None
         converters.create_semantickitti_infos(splits=splits, **options)

@@ -16,7 +16,9 @@ __all__ = ['add_run_arguments', 'load_config', 'report_user_errors']
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mmdet3d's tools that training and testing have in common."""
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints; default: work_dirs/NAME')
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints; default: work_dirs/NAME'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -31,7 +33,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='how processes were started; dist_*.sh and slurm_*.sh set it',
     )
     # torch.distributed.launch passes --local-rank; torchrun sets LOCAL_RANK.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
 
 
 def load_config(args: argparse.Namespace) -> Config:

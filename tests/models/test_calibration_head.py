@@ -150,9 +150,7 @@ def test_perfect_features_give_the_true_poses(mirrored):
 def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
-    head = plain_head(
-        with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), **LOSSES
-    )
+    head = plain_head(with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), **LOSSES)
     right = head.loss(features, voxels, maps, samples, IMAGE)
     assert right['num_poses'] == 1
     assert right['loss_pose_rotation'] < 1e-4 and right['loss_pose_translation'] < 1e-3
@@ -167,9 +165,7 @@ def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
 def test_impossible_poses_give_no_pose_loss():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
-    head = plain_head(
-        with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), max_translation=1e-3
-    )
+    head = plain_head(with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), max_translation=1e-3)
     losses = head.loss(features.requires_grad_(), voxels, maps, samples, IMAGE)
     assert losses['num_poses'] == 0 and losses['loss_pose_rotation'] == 0
     losses['loss_pose_rotation'].backward()

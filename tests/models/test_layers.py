@@ -151,5 +151,7 @@ def test_refinement_finds_the_peak_between_cells():
     cell = refine_pixels(points, pixels, best, height, width, 1.0, 5)
     assert (cell[0, 0] - peak).abs().max() < 0.15
     assert refine_pixels(points, pixels, best, height, width, 1.0, 1)[0, 0].tolist() == [4.0, 3.0]
-    corner = refine_pixels(points, pixels, torch.zeros(1, 1, dtype=torch.long), height, width, 1.0, 5)
+    corner = refine_pixels(
+        points, pixels, torch.zeros(1, 1, dtype=torch.long), height, width, 1.0, 5
+    )
     assert corner.isfinite().all() and (corner >= 0).all()

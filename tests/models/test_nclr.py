@@ -37,13 +37,9 @@ def batch(model, clouds, poses=(FORWARD,), training=True):
     samples = []
     for _ in clouds:
         sample = Det3DDataSample()
-        sample.set_metainfo(
-            dict(cam2img=np.stack([K] * len(poses)), lidar2cam=np.stack(poses))
-        )
+        sample.set_metainfo(dict(cam2img=np.stack([K] * len(poses)), lidar2cam=np.stack(poses)))
         samples.append(sample)
-    images = [
-        torch.randint(0, 255, (len(poses), 3, 64, 96), dtype=torch.uint8) for _ in clouds
-    ]
+    images = [torch.randint(0, 255, (len(poses), 3, 64, 96), dtype=torch.uint8) for _ in clouds]
     data = dict(inputs=dict(points=list(clouds), img=images), data_samples=samples)
     return model.data_preprocessor(data, training)
 

@@ -16,9 +16,7 @@ def by_hand(points, batch_index, size):
     for point, sample in zip(points, batch_index, strict=True):
         cells[(int(sample), *np.floor(point[:3] / size).astype(int))].append(point)
     lowest = {b: np.min([k[1:] for k in cells if k[0] == b], axis=0) for b in set(batch_index)}
-    return {
-        (k[0], *(np.array(k[1:]) - lowest[k[0]])): np.mean(v, axis=0) for k, v in cells.items()
-    }
+    return {(k[0], *(np.array(k[1:]) - lowest[k[0]])): np.mean(v, axis=0) for k, v in cells.items()}
 
 
 def test_voxels_are_the_cells_and_means_of_a_dictionary():
@@ -85,9 +83,9 @@ def test_preprocessor_normalises_rgb_and_limits_voxels_in_training_only():
     points = [torch.rand(50, 4) * 10, torch.rand(3, 4) * 10]
     out = preprocessor(batch(points, [bgr, bgr]), training=True)['inputs']
     rgb = bgr[:, [2, 1, 0]].float()
-    expected = (rgb - torch.tensor([1.0, 2, 3]).view(3, 1, 1)) / torch.tensor(
-        [2.0, 4, 8]
-    ).view(3, 1, 1)
+    expected = (rgb - torch.tensor([1.0, 2, 3]).view(3, 1, 1)) / torch.tensor([2.0, 4, 8]).view(
+        3, 1, 1
+    )
     assert out['imgs'].shape == (2, 2, 3, 32, 64)
     torch.testing.assert_close(out['imgs'][0], expected)
     assert out['voxels']['counts'] == [7, 3]
@@ -98,7 +96,10 @@ def test_preprocessor_normalises_rgb_and_limits_voxels_in_training_only():
 
 def test_different_image_sizes_in_a_batch_are_refused():
     preprocessor = CalibrationDataPreprocessor(voxel_size=[0.5, 0.5, 0.5])
-    images = [torch.zeros(1, 3, 32, 64, dtype=torch.uint8), torch.zeros(1, 3, 32, 32, dtype=torch.uint8)]
+    images = [
+        torch.zeros(1, 3, 32, 64, dtype=torch.uint8),
+        torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
+    ]
     with pytest.raises(ValueError, match='same number of cameras and the same image size'):
         preprocessor(batch([torch.rand(5, 4)] * 2, images))
 

@@ -7,7 +7,9 @@ optim_wrapper = dict(
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=False, begin=50, T_max=1450, end=1500),
+    dict(
+        type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=False, begin=50, T_max=1450, end=1500
+    ),
 ]
 
 train_cfg = dict(by_epoch=False, max_iters=1500, val_interval=1500)

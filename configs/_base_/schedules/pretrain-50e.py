@@ -1,7 +1,5 @@
 # Official schedule: AdamW 1e-3, weight decay 1e-3, 5 % linear warm-up, cosine to lr/100, 50 epochs.
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-3)
-)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-3))
 
 param_scheduler = [
     dict(

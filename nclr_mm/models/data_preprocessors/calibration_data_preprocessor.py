@@ -36,7 +36,9 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
     ) -> None:
         super().__init__(voxel=False, **kwargs)
         if len(voxel_size) != 3 or min(voxel_size) <= 0:
-            raise ValueError(f'voxel_size must be three positive lengths in metres, not {voxel_size}.')
+            raise ValueError(
+                f'voxel_size must be three positive lengths in metres, not {voxel_size}.'
+            )
         if max_voxels is not None and max_voxels < 1:
             raise ValueError(f'max_voxels must be at least 1 or None, not {max_voxels}.')
         self.max_sample_voxels = max_voxels

@@ -158,7 +158,9 @@ class CalibrationHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if pixel_sampling not in ('bilinear', 'nearest'):
-            raise ValueError(f"pixel_sampling must be 'bilinear' or 'nearest', not {pixel_sampling!r}.")
+            raise ValueError(
+                f"pixel_sampling must be 'bilinear' or 'nearest', not {pixel_sampling!r}."
+            )
         if not 0 <= preferred_fraction <= 1:
             raise ValueError(f'preferred_fraction must be in [0, 1], not {preferred_fraction}.')
         if fusion is None and loss_fused_contrast is not None:

@@ -69,7 +69,12 @@ def nearest_pixels(
 
 @full_precision
 def refine_pixels(
-    points: Tensor, pixels: Tensor, pixel: Tensor, height: int, width: int, temperature: float,
+    points: Tensor,
+    pixels: Tensor,
+    pixel: Tensor,
+    height: int,
+    width: int,
+    temperature: float,
     window: int,
 ) -> Tensor:
     """Soft-argmax in a window round the best pixel, for sub-cell accuracy.
