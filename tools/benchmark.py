@@ -70,10 +70,10 @@ def step(model, optim_wrapper, dataset, index: list[int], parts: Parts) -> None:
     image_features = model.img_neck(model.img_backbone(inputs['imgs'].flatten(0, 1)))
     parts.stop('image branch')
     image_size = tuple(inputs['imgs'].shape[-2:])
-    losses = model.calib_head.loss(
+    scene = model.calib_head.make_scene(
         point_features, inputs['voxels'], image_features, samples, image_size
     )
-    loss, _ = model.parse_losses(losses)
+    loss, _ = model.parse_losses(model.calib_head.loss(scene))
     parts.stop('head and losses')
     loss.backward()
     parts.stop('backward')

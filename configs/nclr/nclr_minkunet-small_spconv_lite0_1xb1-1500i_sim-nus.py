@@ -6,8 +6,8 @@ _base_ = [
     '../_base_/iter_runtime.py',
 ]
 
-# Three of the six cameras a step, for the LiDAR branch costs the same for any number; fewer voxels a
-# camera; and no image augmentation, which a short training has no time to gain from.
+# Three of the six cameras a step, for the LiDAR branch costs the same for any number; fewer voxels
+# a camera; and no image augmentation, which a short training has no time to gain from.
 model = dict(calib_head=dict(num_voxels=384))
 train_pipeline = [
     dict(type='SampleCameras', num=3),

@@ -23,7 +23,7 @@ def prepare_cpu_processes(cfg: Config) -> None:
         return
     if cfg.launcher != 'pytorch':
         raise ValueError(
-            f"launcher {cfg.launcher!r} needs GPUs; without one use 'pytorch' (tools/dist_train.sh)."
+            f'launcher {cfg.launcher!r} needs GPUs; use tools/dist_train.sh without one.'
         )
     torch.distributed.init_process_group('gloo')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)

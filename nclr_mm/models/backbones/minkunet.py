@@ -1,5 +1,6 @@
 """MinkUNet for pretraining: mmdet3d's network, safe on small and on empty clouds."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 
@@ -8,7 +9,6 @@ from mmdet3d.models.backbones import MinkUNetBackbone
 from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
-
 
 _BACKENDS = dict(spconv='spconv', torchsparse='torchsparse', minkowski='MinkowskiEngine')
 
@@ -24,8 +24,7 @@ def spconv_precision(device_type: str) -> AbstractContextManager:
 class CalibrationMinkUNet(MinkUNetBackbone):
     """MinkUNet whose parameters, names and results are those of mmdet3d's ``MinkUNetBackbone``.
 
-    Checkpoints pass between the two as they are. On top of it, and without touching the arguments
-    it is given:
+    Checkpoints pass between the two as they are. On top of it:
 
     - under bfloat16 autocast the sparse network stays in float32, for spconv has no bfloat16;
     - voxels at an odd upper border are no longer dropped by the strided convolutions (mmdet3d
@@ -35,12 +34,20 @@ class CalibrationMinkUNet(MinkUNetBackbone):
       running statistics are used.
 
     Args:
+        encoder_channels: channels of the encoder's stages.
+        decoder_channels: channels of the decoder's stages.
         sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``. The last two are
             optional packages.
         kwargs: arguments of ``mmdet3d.models.MinkUNetBackbone``.
     """
 
-    def __init__(self, sparseconv_backend: str = 'spconv', **kwargs) -> None:
+    def __init__(
+        self,
+        encoder_channels: Sequence[int] = (32, 64, 128, 256),
+        decoder_channels: Sequence[int] = (256, 128, 96, 96),
+        sparseconv_backend: str = 'spconv',
+        **kwargs,
+    ) -> None:
         package = _BACKENDS.get(sparseconv_backend)
         if package is None:
             raise ValueError(
@@ -51,13 +58,14 @@ class CalibrationMinkUNet(MinkUNetBackbone):
                 f'sparseconv_backend={sparseconv_backend!r} needs the package {package}, which is '
                 "not installed; install it (docs/install.md) or use sparseconv_backend='spconv'."
             )
-        kwargs = {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in kwargs.items()}
-        # The defaults are lists that mmdet3d's constructor changes in place.
-        kwargs.setdefault('encoder_channels', [32, 64, 128, 256])
-        kwargs.setdefault('decoder_channels', [256, 128, 96, 96])
-        out_channels = kwargs['decoder_channels'][-1]
-        super().__init__(sparseconv_backend=sparseconv_backend, **kwargs)
-        self.out_channels = out_channels
+        # mmdet3d's constructor inserts into the lists that it is given.
+        super().__init__(
+            encoder_channels=list(encoder_channels),
+            decoder_channels=list(decoder_channels),
+            sparseconv_backend=sparseconv_backend,
+            **kwargs,
+        )
+        self.out_channels = decoder_channels[-1]
 
     def forward(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
         """Compute voxel features.

@@ -20,7 +20,7 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
 
     Args:
         voxel_size: edge lengths (x, y, z) in metres.
-        max_voxels: at most so many voxels a sample in training, drawn at random; ``None`` keeps all.
+        max_voxels: at most so many voxels a sample in training, drawn at random; ``None``: all.
         feature_columns: columns of the voxel means that the backbone sees, for instance ``(3,)``
             for the intensity alone. ``None`` passes all.
         kwargs: image arguments of :class:`mmdet3d.models.Det3DDataPreprocessor` (``mean``,

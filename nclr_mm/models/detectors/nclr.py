@@ -4,6 +4,8 @@ from mmdet3d.models.detectors import Base3DDetector
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
+from ..heads.calibration_head import Scene
+
 
 @MODELS.register_module()
 class NCLR(Base3DDetector):
@@ -51,27 +53,21 @@ class NCLR(Base3DDetector):
         image_features = self.img_neck(self.img_backbone(inputs['imgs'].flatten(0, 1)))
         return point_features, image_features
 
+    def extract_scene(self, inputs: dict, data_samples: list) -> Scene:
+        """Run both branches and hand their features to the head's form."""
+        point_features, image_features = self.extract_feat(inputs)
+        image_size = tuple(inputs['imgs'].shape[-2:])
+        return self.calib_head.make_scene(
+            point_features, inputs['voxels'], image_features, data_samples, image_size
+        )
+
     def loss(self, inputs: dict, data_samples: list, **kwargs) -> dict[str, Tensor]:
         """Compute the losses of a batch; see :meth:`CalibrationHead.loss`."""
-        point_features, image_features = self.extract_feat(inputs)
-        return self.calib_head.loss(
-            point_features,
-            inputs['voxels'],
-            image_features,
-            data_samples,
-            tuple(inputs['imgs'].shape[-2:]),
-        )
+        return self.calib_head.loss(self.extract_scene(inputs, data_samples))
 
     def predict(self, inputs: dict, data_samples: list, **kwargs) -> list:
         """Calibrate: each data sample gets ``pred_calib``; see :meth:`CalibrationHead.predict`."""
-        point_features, image_features = self.extract_feat(inputs)
-        predictions = self.calib_head.predict(
-            point_features,
-            inputs['voxels'],
-            image_features,
-            data_samples,
-            tuple(inputs['imgs'].shape[-2:]),
-        )
+        predictions = self.calib_head.predict(self.extract_scene(inputs, data_samples))
         for sample, prediction in zip(data_samples, predictions, strict=True):
             sample.pred_calib = prediction
         return data_samples

@@ -203,27 +203,8 @@ class CalibrationHead(BaseModule):
             raise ValueError(f'{name} has no field {sorted(unknown)}; it has {sorted(defaults)}.')
         return dict(defaults, **(given or {}))
 
-    def loss(
-        self,
-        point_features: Tensor,
-        voxels: dict,
-        image_features: Tensor,
-        data_samples: list,
-        image_size: tuple[int, int],
-    ) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
-
-        Args:
-            point_features: (Nv, point_channels) voxel features.
-            voxels: ``xyz`` (Nv, 3) positions in metres and ``counts``, voxels of each sample.
-            image_features: (B*V, C, h, w) image features.
-            data_samples: B data samples with ``cam2img`` and ``lidar2cam`` in their metainfo.
-            image_size: (H, W) of the input images.
-
-        Returns:
-            The losses, and the numbers of contrastive pairs and of poses for the log.
-        """
-        scene = self.make_scene(point_features, voxels, image_features, data_samples, image_size)
+    def loss(self, scene: Scene) -> dict[str, Tensor]:
+        """Compute the losses of a batch, and the numbers of pairs and of poses for the log."""
         targets = calibration_targets(scene.xyz, scene.mask, scene.cameras, self.occlusion)
         view = self.view(scene, self.draw(scene, targets))
         losses = self.contrastive_losses(scene, view, targets)
@@ -241,7 +222,16 @@ class CalibrationHead(BaseModule):
         data_samples: list,
         image_size: tuple[int, int],
     ) -> Scene:
-        """Bring features to C channels and pad the samples; arguments as in :meth:`loss`."""
+        """Bring features to C channels, pad the samples, and collect the cameras.
+
+        Args:
+            point_features: (Nv, point_channels) voxel features.
+            voxels: ``xyz`` (Nv, 3) positions in metres and ``counts``, voxels of each sample.
+            image_features: (B*V, C, h, w) image features.
+            data_samples: B data samples with ``cam2img`` (V, 3, 3) and ``lidar2cam`` (V, 4, 4) in
+                their metainfo.
+            image_size: (H, W) of the input images.
+        """
         counts = voxels['counts']
 
         def pad(values: Tensor) -> Tensor:
@@ -380,21 +370,13 @@ class CalibrationHead(BaseModule):
         return values.gather(2, index)
 
     @torch.no_grad()
-    def predict(
-        self,
-        point_features: Tensor,
-        voxels: dict,
-        image_features: Tensor,
-        data_samples: list,
-        image_size: tuple[int, int],
-    ) -> list[BaseDataElement]:
-        """Calibrate each camera of each sample; arguments as in :meth:`loss`.
+    def predict(self, scene: Scene) -> list[BaseDataElement]:
+        """Calibrate each camera of each sample.
 
         Returns:
             For each sample the fields named in ``docs/architecture.md`` under *Prediction*.
         """
         cfg = self.test_cfg
-        scene = self.make_scene(point_features, voxels, image_features, data_samples, image_size)
         batch_size, num_cameras = scene.cameras.cam2img.shape[:2]
         generator = torch.Generator(scene.mask.device).manual_seed(0)
         number = min(cfg['num_voxels'], scene.mask.shape[1])
@@ -412,7 +394,7 @@ class CalibrationHead(BaseModule):
             keep = valid[i].cpu()
             results.append(
                 BaseDataElement(
-                    metainfo=dict(img_shape=tuple(image_size)),
+                    metainfo=dict(img_shape=scene.cameras.image_size),
                     voxels=scene.xyz[i].float().cpu()[scene.mask[i].cpu()],
                     points=xyz[i].float().cpu()[keep],
                     point_scores=point_scores[i].cpu()[:, keep],

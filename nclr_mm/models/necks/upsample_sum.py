@@ -13,8 +13,8 @@ class UpsampleSum(BaseModule):
     """Bring each map to ``out_channels`` by a 1x1 convolution, upsample bilinearly, and sum.
 
     With one level of stride 32 and 2048 channels this is the official image branch (1x1
-    convolution to 64 channels, then bilinear x8). Frozen features that are only mixed linearly leave
-    all of the alignment to the LiDAR branch; ``num_blocks`` lets the image side learn some of it.
+    convolution to 64 channels, then bilinear x8). Frozen features that are only mixed linearly
+    leave all of the alignment to the LiDAR branch; with ``num_blocks`` the image side learns too.
 
     Args:
         in_channels: channels of each input map.
