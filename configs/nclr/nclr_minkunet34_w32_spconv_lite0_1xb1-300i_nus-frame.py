@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/real-nus-frame.py',
-    '../_base_/schedules/pretrain-600i.py',
+    '../_base_/schedules/pretrain-300i.py',
     '../_base_/iter_runtime.py',
 ]
 
