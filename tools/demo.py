@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1500i_sim-nus.py'
+CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-nus.py'
 METRICS = (
     'calib/rot_err_median',
     'calib/rot_err_mean',

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/sim-nus-calib.py',
-    '../_base_/schedules/pretrain-1500i.py',
+    '../_base_/schedules/pretrain-1200i.py',
     '../_base_/iter_runtime.py',
 ]
 
