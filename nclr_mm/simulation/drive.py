@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import shapely
 
 from . import objects
 from .labels import Semantic
@@ -13,6 +14,7 @@ from .layout import Path, Plan
 from .mesh import Array, Mesh
 
 EGO_SIZE = (4.7, 1.9)  # length and width in metres
+EGO_REAR = 1.0  # from the origin of the ego frame, below the rear axle, to the rear bumper, metres
 
 
 @dataclass
@@ -97,6 +99,53 @@ class Clearance:
         self._centres.append(centres)
         self._radii.append(np.full(centres.shape[1], radius))
         return True
+
+
+def footprints(
+    place: tuple[Array, Array, Array], centre: tuple[float, float], size: tuple[float, float]
+) -> Array:
+    """Rectangles on the ground, one for each pose.
+
+    Args:
+        place: x, y, heading, each (n,), metres and radians in the scene's frame.
+        centre: x and y of the rectangle's middle in the object's frame, metres.
+        size: length and width, metres.
+
+    Returns:
+        (n,) shapely polygons.
+    """
+    x, y, heading = (np.asarray(v)[:, None] for v in place)
+    along = centre[0] + size[0] / 2 * np.array([-1, 1, 1, -1])
+    left = centre[1] + size[1] / 2 * np.array([-1, -1, 1, 1])
+    cos, sin = np.cos(heading), np.sin(heading)
+    corners = np.stack([x + cos * along - sin * left, y + sin * along + cos * left], -1)
+    return np.asarray(shapely.polygons(corners))
+
+
+def drop_hit(things: list[Thing], plan: Plan, times: Array, ego_speed: float) -> list[Thing]:
+    """Leaves out what was placed where the ego vehicle or the traffic passes.
+
+    A thing without a path goes if its footprint meets the ego vehicle's anywhere on the drive, or
+    that of a thing with a path at one of ``times`` (n,) seconds. No random numbers are drawn.
+    """
+    placed = [thing for thing in things if thing.path is None]
+    if not placed:
+        return things
+
+    def ground(thing: Thing, at: Array) -> Array:
+        centre, size = thing.box
+        return footprints(thing.place(at), (centre[0], centre[1]), (size[0], size[1]))
+
+    start = times[:1]
+    tree = shapely.STRtree(np.concatenate([ground(thing, start) for thing in placed]))
+    # Steps of at most half a metre leave no gap in a footprint of 4.7 m.
+    travel = ego_speed * float(times[-1] - times[0])
+    steps = plan.ego_start + np.linspace(0, travel, int(np.ceil(travel / 0.5)) + 1)
+    ego = footprints(plan.ego_path.at(steps), (EGO_SIZE[0] / 2 - EGO_REAR, 0.0), EGO_SIZE)
+    moved = [ground(thing, times) for thing in things if thing.path is not None]
+    hit = tree.query(np.concatenate([ego, *moved]), predicate='intersects')[1]
+    gone = {placed[k].instance for k in hit}
+    return [thing for thing in things if thing.instance not in gone]
 
 
 def travel_speed(rng: np.random.Generator, duration: float) -> float:

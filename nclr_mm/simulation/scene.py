@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drive import Thing, make_traffic, travel_speed
+from .drive import Thing, drop_hit, make_traffic, travel_speed
 from .furnish import Furnisher
 from .layout import Plan, ground_mesh, kerb_mesh, make_plan
 from .lighting import Light, make_light
@@ -63,7 +63,7 @@ def make_scene(seed: int, index: int, frames: int, interval: float) -> Scene:
     furnisher = Furnisher(streams[3], plan, atlas)
     furnisher.furnish()
     traffic = make_traffic(streams[4], plan, times, speed, len(furnisher.things) + 1)
-    things = (furnisher.things + traffic)[:MAX_INSTANCES]
+    things = drop_hit((furnisher.things + traffic)[:MAX_INSTANCES], plan, times, speed)
     still = [t.mesh.transformed(t.pose(plan, 0.0)) for t in things if not t.moving]
     static = join([ground_mesh(plan), kerb_mesh(plan), *furnisher.meshes, *still])
     rng = streams[5]
