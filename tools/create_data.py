@@ -38,7 +38,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         action='append',
         metavar='NAME=SEQ[:FIRST-LAST][,...]',
         help='sequences and frames (both ends included) of a split, such as train=00:0-29,01; '
-        'may be repeated; default: the official train, val and test',
+        'may be repeated, equal names are joined; default: the official train, val and test',
     )
 
     kitti = commands.add_parser('kitti', help='KITTI object detection')
@@ -61,7 +61,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser, root: str, tag: str) 
 def create_infos(args: argparse.Namespace) -> None:
     """Write the info files of a data set."""
     from nclr_mm.datasets import converters
-    from nclr_mm.datasets.converters.semantickitti import parse_split
+    from nclr_mm.datasets.converters.semantickitti import parse_splits
 
     options = dict(
         root_path=args.root_path,
@@ -73,7 +73,7 @@ def create_infos(args: argparse.Namespace) -> None:
     if args.command == 'nuscenes':
         converters.create_nuscenes_infos(version=args.version, hold_out=args.hold_out, **options)
     elif args.command == 'semantickitti':
-        splits = dict(parse_split(text) for text in args.split) if args.split else None
+        splits = parse_splits(args.split) if args.split else None
         converters.create_semantickitti_infos(splits=splits, **options)
     else:
         converters.create_kitti_infos(**options)

@@ -351,6 +351,29 @@ def first(root: Path, pattern: str) -> Path:
     return sorted(root.glob(pattern))[0]
 
 
+def edit_row(table: str, token: str, change):
+    """Damage of one row of a nuScenes table."""
+    return lambda root: edit_json(
+        root / f'v1.0-mini/{table}.json',
+        lambda rows: change(next(row for row in rows if row['token'] == token)),
+    )
+
+
+def without(table: str, token: str, field: str):
+    return edit_row(table, token, lambda row: row.pop(field))
+
+
+def overwrite_middle(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[60:90] = b'\xff' * 30
+    path.write_bytes(data)
+
+
+def save_array(path: Path) -> None:
+    with path.open('wb') as file:
+        np.save(file, np.zeros(400))
+
+
 def calibrated(rows: list[dict]) -> dict:
     return next(row for row in rows if row['token'] == 'cal-CAM_FRONT')
 
@@ -413,6 +436,108 @@ NUSCENES_FAULTS = {
         ),
         r'calibrated_sensor\.json: cal-CAM_FRONT: rotation must be a unit quaternion',
     ),
+    'rotation of words': (
+        edit_row('calibrated_sensor', 'cal-CAM_FRONT', lambda row: row.update(rotation='north')),
+        r'calibrated_sensor\.json: cal-CAM_FRONT: rotation and translation must be numbers',
+    ),
+    'no intrinsics': (
+        without('calibrated_sensor', 'cal-CAM_FRONT', 'camera_intrinsic'),
+        r"/v1\.0-mini: a row of the sample scene-0061-0 lacks the field 'camera_intrinsic'\.$",
+    ),
+    'no rotation': (
+        without('ego_pose', 'scene-0061-1-CAM_BACK', 'rotation'),
+        r"/v1\.0-mini: a row of the sample scene-0061-1 lacks the field 'rotation'\.$",
+    ),
+    'no height': (
+        without('sample_data', 'scene-0061-0-CAM_BACK', 'height'),
+        r"/v1\.0-mini: a row of the sample scene-0061-0 lacks the field 'height'\.$",
+    ),
+    'timestamp of words': (
+        edit_row('sample', 'scene-0061-1', lambda row: row.update(timestamp='noon')),
+        r'/v1\.0-mini: a row of the sample scene-0061-1 has a field of the wrong type: ',
+    ),
+    'pose that is not there': (
+        edit_row(
+            'sample_data', 'scene-0061-1-LIDAR_TOP', lambda row: row.update(ego_pose_token='x')
+        ),
+        r"/v1\.0-mini: a row of the sample scene-0061-1 refers to the token 'x', which is missing",
+    ),
+    'next sample that is not there': (
+        edit_row('sample', 'scene-0061-0', lambda row: row.update(next='x')),
+        r"/v1\.0-mini: a row of the scene scene-0061 refers to the token 'x', which is missing",
+    ),
+    'scene without a name': (
+        without('scene', 'scene-0103', 'name'),
+        r"/v1\.0-mini: a row of scene\.json lacks the field 'name'\.$",
+    ),
+    'no reference': (
+        without('sample_data', 'scene-0061-0-CAM_BACK', 'calibrated_sensor_token'),
+        r'/v1\.0-mini: sample_data\.json: the row scene-0061-0-CAM_BACK of the sample '
+        r"scene-0061-0 lacks the field 'calibrated_sensor_token'\.$",
+    ),
+    'sensor that is not there': (
+        edit_row(
+            'sample_data',
+            'scene-0061-0-CAM_BACK',
+            lambda row: row.update(calibrated_sensor_token='x'),
+        ),
+        r'sample_data\.json: the row scene-0061-0-CAM_BACK of the sample scene-0061-0 has the '
+        r"calibrated_sensor_token 'x', which is not in calibrated_sensor\.json\.$",
+    ),
+    'no token': (
+        without('ego_pose', 'scene-0061-0-LIDAR_TOP', 'token'),
+        r"ego_pose\.json: row 0 \(from 0\) lacks the field 'token'\.$",
+    ),
+    'map without logs': (
+        without('map', 'map', 'log_tokens'),
+        r"map\.json: the row map lacks the field 'log_tokens'\.$",
+    ),
+    'table of numbers': (
+        lambda r: (r / 'v1.0-mini/sensor.json').write_text('[1, 2]'),
+        r'sensor\.json must hold a list of rows, each an object\.$',
+    ),
+    'table that is not UTF-8': (
+        lambda r: (r / 'v1.0-mini/scene.json').write_bytes(b'["M\xfcnchen"]'),
+        r'scene\.json is not UTF-8 text: ',
+    ),
+    'labels that are no archive': (
+        lambda r: first(r, 'panoptic/v1.0-mini/*').write_bytes(b'no archive'),
+        r'_panoptic\.npz is no readable \.npz file',
+    ),
+    'empty labels': (
+        lambda r: first(r, 'panoptic/v1.0-mini/*').write_bytes(b''),
+        r'_panoptic\.npz is no readable \.npz file',
+    ),
+    'cut labels': (
+        lambda r: cut(first(r, 'panoptic/v1.0-mini/*'), 30),
+        r'_panoptic\.npz is no readable \.npz file',
+    ),
+    'damaged labels': (
+        lambda r: overwrite_middle(first(r, 'panoptic/v1.0-mini/*')),
+        r'_panoptic\.npz is no readable \.npz file',
+    ),
+    'labels of another name': (
+        lambda r: np.savez(first(r, 'panoptic/v1.0-mini/*'), labels=np.zeros(400)),
+        r"_panoptic\.npz is no readable \.npz file with an array 'data'",
+    ),
+    'labels in a bare array': (
+        lambda r: save_array(first(r, 'panoptic/v1.0-mini/*')),
+        r'_panoptic\.npz is no readable \.npz file',
+    ),
+    **{
+        f'splits: {content}': (
+            lambda r, content=content: (r / 'splits.json').write_text(content),
+            rf'splits\.json {message}',
+        )
+        for content, message in {
+            '[]': 'must map each split to a list of names',
+            '{"train": "scene-0061"}': 'must map each split to a list of names',
+            '{"train": [["scene-0061"]]}': 'must map each split to a list of names',
+            '{"train": [61]}': 'must map each split to a list of names',
+            '{}': 'names nothing: each of its splits is empty',
+            '{"train": [], "val": []}': 'names nothing: each of its splits is empty',
+        }.items()
+    },
 }
 
 
@@ -489,6 +614,18 @@ SEMANTICKITTI_FAULTS = {
         lambda r: (r / SEQUENCE / 'poses.txt').write_text('1 0 0\n'),
         r'poses\.txt must have 12 numbers a line',
     ),
+    'calibration that is not UTF-8': (
+        lambda r: (r / SEQUENCE / 'calib.txt').write_bytes(b'P0: \xff\xfe\n'),
+        r'calib\.txt is not UTF-8 text: ',
+    ),
+    'poses that are not UTF-8': (
+        lambda r: (r / SEQUENCE / 'poses.txt').write_bytes(b'\xff' * 24),
+        r'poses\.txt is not UTF-8 text: ',
+    ),
+    'no split': (
+        lambda r: (r / 'splits.json').write_text('{"train": []}'),
+        r'splits\.json names nothing: each of its splits is empty',
+    ),
 }
 
 
@@ -517,6 +654,14 @@ KITTI_FAULTS = {
     'broken label': (
         lambda r: (r / 'training/label_2/000000.txt').write_text('Car 0 0 what\n'),
         r'label_2/000000\.txt must have a name and 14 numbers',
+    ),
+    'label that is not UTF-8': (
+        lambda r: (r / 'training/label_2/000000.txt').write_bytes(b'\xff\xfe'),
+        r'label_2/000000\.txt is not UTF-8 text: ',
+    ),
+    'list that is not UTF-8': (
+        lambda r: (r / 'ImageSets/train.txt').write_bytes(b'\xff\xfe'),
+        r'ImageSets/train\.txt is not UTF-8 text: ',
     ),
     'rectification that is none': (
         lambda r: replace_line(r / 'training/calib/000001.txt', 'R0_rect', '1 0 0 0 2 0 0 0 1'),

@@ -49,6 +49,16 @@ def test_semantickitti_splits(create_data, tmp_path):
     assert count(tmp_path / 'out/drive_infos_val.pkl') == 1
 
 
+def test_splits_of_one_name_are_joined(create_data, tmp_path):
+    root = make_semantickitti(tmp_path / 'semantickitti', sequences=('00', '01'))
+    arguments = ['semantickitti', '--root-path', str(root), '--split', 'train=00:1-3']
+    assert create_data([*arguments, '--split', 'train=01']) == 0
+    with open(root / 'semantickitti_infos_train.pkl', 'rb') as file:
+        samples = [info['sample_idx'] for info in pickle.load(file)['data_list']]
+    expected = [f'00_{i:06d}' for i in range(1, 4)] + [f'01_{i:06d}' for i in range(4)]
+    assert samples == expected
+
+
 def test_kitti(create_data, tmp_path):
     root = make_kitti(tmp_path / 'kitti')
     assert create_data(['kitti', '--root-path', str(root), '--check']) == 0
@@ -61,6 +71,31 @@ def test_a_root_that_is_not_there_is_one_sentence(command, create_data, tmp_path
     error = capsys.readouterr().err
     assert error.startswith(f'error: {tmp_path / "nowhere"} is missing')
     assert error.count('\n') == 1
+
+
+MAKERS = dict(nuscenes=make_nuscenes, semantickitti=make_semantickitti, kitti=make_kitti)
+
+
+@pytest.mark.parametrize('command', MAKERS)
+def test_no_workers_is_one_sentence(command, create_data, tmp_path, capsys):
+    root = MAKERS[command](tmp_path / 'root')
+    assert create_data([command, '--root-path', str(root), '--workers', '0']) == 1
+    assert capsys.readouterr().err == 'error: --workers must be at least 1, got 0.\n'
+
+
+@pytest.mark.parametrize('command', MAKERS)
+@pytest.mark.parametrize('below', ['', 'further'])
+def test_an_output_folder_that_is_a_file_is_noticed_first(
+    command, below, create_data, tmp_path, capsys
+):
+    root = MAKERS[command](tmp_path / 'root')
+    for path in root.rglob('*.bin'):  # would be noticed as soon as a scan is read
+        path.write_bytes(b'')
+    (tmp_path / 'file').touch()
+    out = tmp_path / 'file' / below
+    assert create_data([command, '--root-path', str(root), '--out-dir', str(out)]) == 1
+    message = f'error: The folder {out} cannot be made: {tmp_path / "file"} is a file.\n'
+    assert capsys.readouterr().err == message
 
 
 def test_a_wrong_split_is_one_sentence(create_data, tmp_path, capsys):

@@ -26,6 +26,30 @@ def require_file(path: Path) -> Path:
     return path
 
 
+def read_text(path: Path) -> str:
+    """Content of a text file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not UTF-8.
+    """
+    try:
+        return require_file(path).read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not UTF-8 text: {error}.') from error
+
+
+def check_options(out_dir: Path, workers: int) -> None:
+    """Raise ValueError if info files cannot go to ``out_dir``, or ``workers`` are too few."""
+    if workers < 1:
+        raise ValueError(f'--workers must be at least 1, got {workers}.')
+    for path in (out_dir, *out_dir.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise ValueError(f'The folder {out_dir} cannot be made: {path} is a file.')
+            return
+
+
 def require_directory(path: Path, hint: str) -> Path:
     """Return ``path``, or raise FileNotFoundError naming it and saying what it should hold."""
     if not path.is_dir():
@@ -106,7 +130,7 @@ def read_calibration(path: Path) -> dict[str, np.ndarray]:
         the date of KITTI raw files, are left out.
     """
     values = {}
-    for line in require_file(path).read_text().splitlines():
+    for line in read_text(path).splitlines():
         name, _, text = line.partition(':')
         try:
             values[name.strip()] = np.array([float(x) for x in text.split()])
@@ -175,7 +199,7 @@ def map_with_progress(function: Callable[[Any], Any], items: Iterable, workers: 
     first error stops the work.
     """
     items = list(items)
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
             # disable=None: no bar where the output is not a terminal
             return list(tqdm(pool.map(function, items), total=len(items), disable=None))
@@ -187,8 +211,8 @@ def map_with_progress(function: Callable[[Any], Any], items: Iterable, workers: 
 def read_json(path: Path) -> object:
     """Read a JSON file; the error of a broken one names it."""
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise ValueError(f'{path} is not valid JSON: {error}.') from error
 
 
@@ -198,13 +222,21 @@ def own_splits(root: Path, present: set[str]) -> dict[str, list[str]] | None:
     Args:
         root: folder of the data set.
         present: names of the scenes or sequences that it holds.
+
+    Raises:
+        ValueError: if the file has another form, names nothing, or names what is not present.
     """
     path = root / 'splits.json'
     if not path.exists():
         return None
     splits = read_json(path)
-    if not isinstance(splits, dict) or not all(isinstance(v, list) for v in splits.values()):
-        raise ValueError(f'{path} must map each split to a list of names.')
+    if not isinstance(splits, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in splits.values()
+    ):
+        raise ValueError(f'{path} must map each split to a list of names, each a string.')
+    if not any(splits.values()):
+        raise ValueError(f'{path} names nothing: each of its splits is empty.')
     unknown = sorted({name for names in splits.values() for name in names} - present)
     if unknown:
         raise ValueError(f'{path} names {unknown[0]}, which is not in {root}.')

@@ -49,11 +49,12 @@ def create_kitti_infos(
             written then.
     """
     root = common.require_directory(Path(root_path), 'expected the root of KITTI object detection')
+    common.check_options(Path(out_dir or root), workers)
     image_sets = common.require_directory(root / 'ImageSets', 'expected train.txt and so on')
     frames = {}
     for split in SPLITS:
         path = image_sets / f'{split}.txt'
-        stems = path.read_text().split() if path.exists() else []
+        stems = common.read_text(path).split() if path.exists() else []
         if not stems:
             print(f'{split}: {path} is missing or empty, left out')
             continue
@@ -134,7 +135,7 @@ def _frame_info(check: bool, frame: tuple[Path, str]) -> dict:
 
 def _instances(path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path) -> list[dict]:
     """Boxes in mmdet3d's form: bottom centre, length, height, width, yaw in camera 0."""
-    rows = [line.split() for line in common.require_file(path).read_text().splitlines()]
+    rows = [line.split() for line in common.read_text(path).splitlines()]
     rows = [row for row in rows if row]
     try:
         numbers = np.array([row[1:15] for row in rows], dtype=np.float64).reshape(-1, 14)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
+import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +43,28 @@ TABLES = (
     'sensor',
     'visibility',
 )
+# What the devkit looks up while it opens the tables: fields, and the table that a token is of.
+LOOKED_UP: dict[str, dict[str, str | None]] = {
+    'category': {'name': None},
+    'instance': {'category_token': 'category'},
+    'sensor': {'modality': None, 'channel': None},
+    'calibrated_sensor': {'sensor_token': 'sensor'},
+    'sample': {},
+    'sample_data': {
+        'calibrated_sensor_token': 'calibrated_sensor',
+        'is_key_frame': None,
+        'sample_token': 'sample',
+    },
+    'sample_annotation': {'instance_token': 'instance', 'sample_token': 'sample'},
+    'map': {'filename': None, 'log_tokens': None},
+    'log': {},
+}
+# Fields that are read after that.
+FIELDS = {
+    *('name', 'first_sample_token', 'next', 'prev', 'timestamp', 'filename', 'height', 'width'),
+    *('calibrated_sensor_token', 'ego_pose_token', 'translation', 'rotation', 'camera_intrinsic'),
+    *('size', 'num_lidar_pts', 'num_radar_pts', 'first_annotation_token'),
+}
 VERIFYING_SCENES = Path(__file__).with_name('slidr_verifying_scenes.txt')
 
 
@@ -72,10 +99,13 @@ def create_nuscenes_infos(
             written then.
     """
     root = common.require_directory(Path(root_path), 'expected the root of a nuScenes data set')
+    common.check_options(Path(out_dir or root), workers)
     version = version or _only_version(root)
     tables = common.require_directory(root / version, 'expected the tables of this version')
     nusc = _open(root, tables)
-    splits = _splits(root, version, {scene['name'] for scene in nusc.scene})
+    with _errors_named(nusc, 'a row of scene.json'):
+        present = {scene['name'] for scene in nusc.scene}
+    splits = _splits(root, version, present)
     names = sorted({name for scenes in splits.values() for name in scenes})
     samples = [s for s in _samples_in_order(nusc) if s['scene_name'] in names]
     entries = common.map_with_progress(partial(_sample_info, nusc, check), samples, workers)
@@ -137,14 +167,60 @@ def _open(root: Path, tables: Path):
         common.require_file(tables / f'{table}.json')
     try:
         return NuScenes(version=tables.name, dataroot=str(root), verbose=False)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, UnicodeDecodeError):
         for path in sorted(tables.glob('*.json')):  # the error does not say which file it was
             common.read_json(path)
         raise
     except AssertionError as error:
         raise ValueError(f'{tables} is refused by nuscenes-devkit: {error}') from error
+    except OSError:
+        raise
+    except Exception as error:  # of any class: the devkit takes the tables to be whole
+        raise ValueError(f'{tables}: {_first_fault(tables) or repr(error)}.') from error
+
+
+def _first_fault(tables: Path) -> str | None:
+    """The first missing field or row that keeps the devkit from opening the tables."""
+    rows = {name: common.read_json(tables / f'{name}.json') for name in TABLES}
+    for name, content in rows.items():
+        if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+            return f'{name}.json must hold a list of rows, each an object'
+        for i, row in enumerate(content):
+            if 'token' not in row:
+                return f"{name}.json: row {i} (from 0) lacks the field 'token'"
+    tokens = {name: {row['token'] for row in content} for name, content in rows.items()}
+    for name, fields in LOOKED_UP.items():
+        for row in rows[name]:
+            where = f'{name}.json: the row {row["token"]}'
+            if 'sample_token' in row:
+                where += f' of the sample {row["sample_token"]}'
+            for field, table in fields.items():
+                if field not in row:
+                    return f'{where} lacks the field {field!r}'
+                if table and row[field] not in tokens[table]:
+                    return f'{where} has the {field} {row[field]!r}, which is not in {table}.json'
+    logs = {token for row in rows['map'] for token in row['log_tokens']}
+    for token in sorted(tokens['log'] - logs):
+        return f"map.json: no row has the log {token!r} among its 'log_tokens'"
+    return None
+
+
+@contextmanager
+def _errors_named(nusc, what: str) -> Iterator[None]:
+    """Turn the errors of faulty rows into a ValueError that says in what they were found."""
+    try:
+        yield
     except KeyError as error:
-        raise ValueError(f'{tables}: the tables refer to {error}, which is in none.') from error
+        key = error.args[0]
+        if key in FIELDS:
+            fault = f'lacks the field {key!r}'
+        else:
+            fault = f'refers to the token {key!r}, which is missing from its table'
+        raise ValueError(f'{nusc.table_root}: {what} {fault}.') from error
+    except TypeError as error:
+        raise ValueError(
+            f'{nusc.table_root}: {what} has a field of the wrong type: {error}.'
+        ) from error
 
 
 def _splits(root: Path, version: str, present: set[str]) -> dict[str, set[str]]:
@@ -186,15 +262,21 @@ def _samples_in_order(nusc) -> list[dict]:
     """All key frames, scene by scene in order of time, with the names of their scenes."""
     samples = []
     for scene in nusc.scene:
-        token = scene['first_sample_token']
-        while token:
-            sample = nusc.get('sample', token)
-            samples.append(dict(sample, scene_name=scene['name']))
-            token = sample['next']
+        with _errors_named(nusc, f'a row of the scene {scene["name"]}'):
+            token = scene['first_sample_token']
+            while token:
+                sample = nusc.get('sample', token)
+                samples.append(dict(sample, scene_name=scene['name']))
+                token = sample['next']
     return samples
 
 
 def _sample_info(nusc, check: bool, sample: dict) -> dict:
+    with _errors_named(nusc, f'a row of the sample {sample["token"]}'):
+        return _read_sample(nusc, check, sample)
+
+
+def _read_sample(nusc, check: bool, sample: dict) -> dict:
     lidar = nusc.get('sample_data', _channel(sample, LIDAR))
     lidar_path = Path(nusc.dataroot) / lidar['filename']
     num_points = common.count_points(lidar_path, NUM_PTS_FEATS)
@@ -270,8 +352,11 @@ def _poses(nusc, data: dict) -> tuple[np.ndarray, np.ndarray]:
 def _transform(record: dict, name: str) -> np.ndarray:
     from pyquaternion import Quaternion
 
-    rotation = np.asarray(record['rotation'], dtype=np.float64)
-    translation = np.asarray(record['translation'], dtype=np.float64)
+    try:
+        rotation = np.asarray(record['rotation'], dtype=np.float64)
+        translation = np.asarray(record['translation'], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name}: rotation and translation must be numbers: {error}.') from error
     if rotation.shape != (4,) or abs(np.linalg.norm(rotation) - 1) > 1e-3:
         raise ValueError(f'{name}: rotation must be a unit quaternion w x y z, got {rotation}.')
     if translation.shape != (3,):
@@ -307,12 +392,25 @@ def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:
         path = Path(nusc.dataroot) / nusc.get('panoptic', lidar_token)['filename']
         common.require_file(path)
         if check:
-            with np.load(path) as content:
-                labelled = len(content['data'])
+            labelled = _count_labels(path)
             if labelled != num_points:
                 raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
         masks['pts_panoptic_mask_path'] = path.name
     return masks
+
+
+def _count_labels(path: Path) -> int:
+    try:
+        with np.load(path) as content:
+            return len(content['data'])
+    # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
+    except (
+        *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
+        *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+    ) as error:
+        raise ValueError(
+            f"{path} is no readable .npz file with an array 'data' of labels: {error}."
+        ) from error
 
 
 def _instances(nusc, lidar_token: str, global2lidar: np.ndarray) -> list[dict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,14 @@ def parse_split(text: str) -> tuple[str, list[Part]]:
     return name, parts
 
 
+def parse_splits(texts: Iterable[str]) -> dict[str, list[Part]]:
+    """Read splits as `parse_split` does; the parts of equal names are joined in order."""
+    splits: dict[str, list[Part]] = {}
+    for name, parts in map(parse_split, texts):
+        splits.setdefault(name, []).extend(parts)
+    return splits
+
+
 def create_semantickitti_infos(
     root_path: str | Path,
     out_dir: str | Path | None = None,
@@ -78,6 +87,7 @@ def create_semantickitti_infos(
             written then.
     """
     root = common.require_directory(Path(root_path), 'expected the root of SemanticKITTI')
+    common.check_options(Path(out_dir or root), workers)
     common.require_directory(root / 'sequences', 'expected a folder for each sequence in it')
     chosen = {
         split: [frame for part in parts for frame in _frames(root, part)]
@@ -177,9 +187,9 @@ class _Sequence:
 
 
 def _table(path: Path, columns: int) -> np.ndarray:
+    lines = common.read_text(path).splitlines()
     try:
-        table = np.array([line.split() for line in path.read_text().splitlines() if line.strip()])
-        table = table.astype(np.float64)
+        table = np.array([line.split() for line in lines if line.strip()]).astype(np.float64)
     except ValueError as error:
         raise ValueError(f'{path} is not a table of {columns} numbers a line.') from error
     if table.ndim != 2 or table.shape[1] != columns:
