@@ -60,10 +60,18 @@ def test_names_say_what_is_inside(path):
 # Published settings (arXiv 2401.12452 and its official release).
 OFFICIAL = {
     'nclr_minkunet34_w32_spconv_r50-dino_1xb10-50e_nus': dict(
-        batch=10, scale=(416, 224), voxel=0.1, blocks=[2, 3, 4, 6], cameras=6
+        batch=10,
+        scale=(416, 224),
+        voxel=0.1,
+        blocks=[2, 3, 4, 6],
+        ann_file='nuscenes_infos_pretrain600.pkl',
     ),
     'nclr_minkunet18_w32_spconv_r50-dino_1xb4-50e_semantickitti': dict(
-        batch=4, scale=(512, 160), voxel=0.05, blocks=[2, 2, 2, 2], cameras=1
+        batch=4,
+        scale=(512, 160),
+        voxel=0.05,
+        blocks=[2, 2, 2, 2],
+        ann_file='semantickitti_infos_train.pkl',
     ),
 }
 
@@ -74,6 +82,8 @@ def test_official_settings(name):
     assert cfg.train_dataloader.batch_size == official['batch']
     assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=1e-3, weight_decay=1e-3)
     assert cfg.train_cfg.max_epochs == 50
+    assert cfg.auto_scale_lr.base_batch_size == official['batch']
+    assert cfg.train_dataloader.dataset.ann_file == official['ann_file']
     (hook,) = cfg.custom_hooks
     assert hook.begin == 45
     scales = [t.scale for t in cfg.train_dataloader.dataset.pipeline if 'Resize' in t.type]

@@ -123,8 +123,11 @@ def report(args: argparse.Namespace, seconds: dict[str, float], iters: int) -> P
     out = work_dir / 'report'
     out.mkdir(parents=True, exist_ok=True)
     table = metric_table(results(work_dir), METRICS)
-    scalars = max((work_dir / 'train').glob('*/vis_data/scalars.json'), key=os.path.getmtime)
-    curves = read_scalars(scalars)
+    curves: dict[str, tuple[list, list]] = {}
+    for scalars in sorted((work_dir / 'train').glob('*/vis_data/scalars.json')):
+        for name, part in read_scalars(scalars).items():  # one file for each time it was resumed
+            for whole, values in zip(curves.setdefault(name, ([], [])), part, strict=True):
+                whole.extend(values)
     plot_curves(curves, out / 'curves.png', names=[n for n in curves if n.startswith('loss')])
     sheets = sorted((work_dir / 'after-frames' / 'calibration' / 'test').glob('*.jpg'))
     for sheet in sheets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -36,6 +37,9 @@ def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if args.checkpoint is None:  # the runner initialises a model only to train it
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.init_weights()
     runner.test()
 
 

@@ -5,3 +5,6 @@ _base_ = [
     '../_base_/schedules/pretrain-50e.py',
     '../_base_/default_runtime.py',
 ]
+
+# For --auto-scale-lr on several GPUs.
+auto_scale_lr = dict(enable=False, base_batch_size=10)

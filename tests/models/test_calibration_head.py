@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from nclr_mm.models.heads import CalibrationHead
-from nclr_mm.models.heads.calibration_head import sample_pixels
+from nclr_mm.models.heads.calibration_head import read_pixels
 from nclr_mm.models.heads.targets import Cameras, calibration_targets
 
 IMAGE, MAP = (64, 96), (16, 24)
@@ -56,6 +56,8 @@ def scene_of_cells(poses, intrinsics=K, seed=0):
 
 
 def plain_head(**kwargs):
+    if not kwargs.get('with_pose_loss'):
+        kwargs = dict(LOSSES, **kwargs)
     head = CalibrationHead(
         point_channels=64, num_voxels=512, alignment=dict(type='CosineAlignment'), **kwargs
     )
@@ -116,17 +118,35 @@ def test_missing_or_misshapen_matrices_are_named():
 @pytest.mark.parametrize('mode', ['bilinear', 'nearest'])
 def test_pixels_are_read_where_they_are(mode):
     torch.manual_seed(0)
-    maps = torch.randn(1, 2, *MAP, 3)
-    uv = torch.rand(1, 2, 50, 2) * torch.tensor([23.0, 15.0])
-    read = sample_pixels(maps.flatten(2, 3), uv, MAP, mode)
-    for v in range(2):
-        for c in range(3):
-            expected = map_coordinates(
-                maps[0, v, ..., c].numpy(),
-                uv[0, v].numpy().T[::-1],
-                order=1 if mode == 'bilinear' else 0,
-            )
-            np.testing.assert_allclose(read[0, v, :, c].numpy(), expected, atol=1e-4)
+    maps = torch.randn(2, 3, *MAP, 4)
+    uv = torch.rand(2, 50, 2) * torch.tensor([23.0, 15.0])
+    camera = torch.randint(0, 3, (2, 50))
+    read = read_pixels(maps.flatten(2, 3), camera, uv, MAP, mode)
+    for b in range(2):
+        for m in range(50):
+            for c in range(4):
+                expected = map_coordinates(
+                    maps[b, camera[b, m], ..., c].numpy(),
+                    uv[b, m].numpy()[::-1, None],
+                    order=1 if mode == 'bilinear' else 0,
+                )
+                assert read[b, m, c].item() == pytest.approx(expected[0], abs=1e-4)
+
+
+def test_contrast_draws_its_pairs_from_all_visible_voxels():
+    torch.manual_seed(0)
+    features, voxels, maps, samples = scene_of_cells([camera_pose(5)])
+    head = plain_head()
+    head.num_voxels, head.num_pairs = 10, 1000
+    scene = head.make_scene(features, voxels, maps, samples, IMAGE)
+    targets = calibration_targets(scene.xyz, scene.mask, scene.cameras)
+    losses = head.loss(scene)
+    assert losses['num_pairs'] == targets.visible.sum() > 90
+    # Equal features at each pair: only chance similarities are left in the loss.
+    wrong = head.loss(
+        head.make_scene(features[torch.randperm(len(features))], voxels, maps, samples, IMAGE)
+    )
+    assert losses['loss_contrast'] < 0.3 < 2 < wrong['loss_contrast']
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
@@ -154,8 +174,11 @@ def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
     right = head.loss(head.make_scene(features, voxels, maps, samples, IMAGE))
     assert right['num_poses'] == 1
     assert right['loss_pose_rotation'] < 1e-4 and right['loss_pose_translation'] < 1e-3
-    shuffled = features[torch.randperm(len(features))].requires_grad_()
+    shuffled = features.clone()
+    shuffled[::4] = shuffled[::4].roll(1, dims=0)  # a quarter of the matches are wrong
+    shuffled.requires_grad_()
     wrong = head.loss(head.make_scene(shuffled, voxels, maps, samples, IMAGE))
+    assert wrong['num_poses'] == 1
     total = wrong['loss_pose_rotation'] + wrong['loss_pose_translation']
     assert total > 10 * (right['loss_pose_rotation'] + right['loss_pose_translation'])
     total.backward()
@@ -210,7 +233,7 @@ def test_keypoints_fall_back_to_the_lower_threshold_and_then_to_none():
 def test_only_so_many_voxels_are_drawn_and_each_once():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(5), camera_pose(6)])
-    head = plain_head(**LOSSES)
+    head = plain_head()
     head.num_voxels = 50
     scene = head.make_scene(features, voxels, maps, samples, IMAGE)
     targets = calibration_targets(scene.xyz, scene.mask, scene.cameras)
@@ -225,8 +248,10 @@ def test_only_so_many_voxels_are_drawn_and_each_once():
         (dict(pixel_sampling='cubic'), 'pixel_sampling'),
         (dict(preferred_fraction=1.5), 'preferred_fraction'),
         (dict(loss_fused_contrast=dict(type='PointInfoNCE')), 'needs fusion'),
-        (dict(keypoints=dict(nubmer=3)), 'nubmer'),
-        (dict(test_cfg=dict(mutal=True)), 'mutal'),
+        (dict(keypoints=dict(nubmer=3), **LOSSES), 'nubmer'),
+        (dict(test_cfg=dict(window=4), **LOSSES), 'window must be odd'),
+        (dict(), 'at least one loss'),
+        (dict(test_cfg=dict(mutal=True), **LOSSES), 'mutal'),
     ],
 )
 def test_bad_arguments_are_refused(kwargs, message):

@@ -86,6 +86,25 @@ def test_fusion_ignores_padding_and_stays_finite_without_any_voxel():
     assert all(x.isfinite().all() for x in none)
 
 
+def test_fusion_memory_is_linear_also_with_padding():
+    """Eight times the queries may not cost more than about eight times the memory."""
+    from torch.profiler import ProfilerActivity, profile
+
+    layer = CrossAttention(8, 1, 0.0)
+
+    def peak(queries):
+        context = torch.randn(1, 512, 8)
+        mask = torch.arange(512)[None] < 500
+        with (
+            torch.no_grad(),
+            profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled,
+        ):
+            layer(torch.randn(1, queries, 8), context, mask)
+        return max(e.self_cpu_memory_usage for e in profiled.key_averages())
+
+    assert peak(8192) < 4 * 8192 * 512  # bytes; the matrix of weights alone would have four times
+
+
 def test_draw_masked_has_no_repeats_and_only_true_entries():
     mask = torch.rand(4, 3, 50) > 0.5
     mask[0, 0] = False

@@ -62,6 +62,7 @@ def test_every_trainable_parameter_gets_a_gradient_and_the_frozen_ones_stay():
         'loss_pose_rotation',
         'loss_pose_translation',
         'num_pairs',
+        'num_fused_pairs',
         'num_poses',
     }
     total(losses).backward()
@@ -146,6 +147,20 @@ def test_the_official_release_and_the_paper_are_both_expressible():
     for model in (release, paper, without_fusion):
         losses = model.train()(**batch(model, [cloud(300)]), mode='loss')
         assert total(losses).isfinite()
+
+
+@pytest.mark.parametrize(
+    'switch', ['loss_contrast', 'loss_fused_contrast', 'loss_point_overlap', 'loss_pixel_overlap']
+)
+def test_a_loss_that_is_off_leaves_every_parameter_with_a_gradient(switch):
+    """DDP waits for the gradient of every parameter, be it zero."""
+    torch.manual_seed(0)
+    model = small_model(**{switch: None}).train()
+    losses = model(**batch(model, [cloud(300)]), mode='loss')
+    assert switch not in losses
+    total(losses).backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
 
 
 def test_names_in_the_state_dict_are_those_of_mmdet3d():

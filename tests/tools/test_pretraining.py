@@ -62,7 +62,14 @@ def test_pretrain_evaluate_and_fine_tune(repo, data, tmp_path):
     assert list(tmp_path.glob('*/vis_data/events.out.tfevents.*'))  # TensorBoard
     assert list((tmp_path / 'calibration').glob('val_*/*.jpg'))
 
+    # Cut at the second iteration and resumed, the run ends at the last one, pose loss on.
     checkpoint = tmp_path / f'iter_{ITERS}.pth'
+    checkpoint.unlink()
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
+    train = ('tools/train.py', CONFIG, '--work-dir', tmp_path, '--resume')
+    log = command(repo, *train, *options(data))
+    assert 'resumed epoch' in log and 'Pose loss on' in log and checkpoint.is_file()
+
     log = command(repo, 'tools/test.py', CONFIG, checkpoint, '--work-dir', tmp_path, *options(data))
     assert 'calib/num_poses: 12' in log
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
+from math import prod
 
 import torch
 from mmdet3d.models.backbones import MinkUNetBackbone
@@ -10,6 +11,9 @@ from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+# Beyond this, spconv's 32-bit index of the cells of a batch wraps, and far voxels become
+# neighbours without an error (seen with spconv 2.3.8; on GPUs it counts in 64 bits).
+_MAX_CPU_CELLS = 2**32
 _BACKENDS = dict(spconv='spconv', torchsparse='torchsparse', minkowski='MinkowskiEngine')
 
 
@@ -94,6 +98,13 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         multiple = 2**self.num_stages
         batch_and_shape = (coors.amax(dim=0) + 1).tolist()
         shape = [-(-extent // multiple) * multiple for extent in batch_and_shape[1:]]
+        cells = prod([batch_and_shape[0], *shape])
+        if coors.device.type == 'cpu' and cells > _MAX_CPU_CELLS:
+            raise ValueError(
+                f'spconv on CPUs counts at most 2^32 cells, but {batch_and_shape[0]} samples of '
+                f'{" x ".join(map(str, shape))} voxels have {cells}: use a smaller batch or point '
+                'range, or larger voxels.'
+            )
         x = SparseConvTensor(voxel_features, coors.contiguous(), shape, batch_and_shape[0])
         x = self.conv_input(x)
         laterals = [x]

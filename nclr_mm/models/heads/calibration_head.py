@@ -68,15 +68,30 @@ def gather_voxels(values: Tensor, index: Tensor) -> Tensor:
     return values[sample, index]
 
 
-def sample_pixels(pixels: Tensor, uv: Tensor, map_size: tuple[int, int], mode: str) -> Tensor:
-    """Read maps (B, V, h*w, C) at cells uv (B, V, P, 2); (B, V, P, C)."""
+def read_pixels(
+    pixels: Tensor, camera: Tensor, uv: Tensor, map_size: tuple[int, int], mode: str
+) -> Tensor:
+    """Read feature maps at given places.
+
+    Args:
+        pixels: (B, V, h*w, C) maps.
+        camera: (B, M) camera of each place.
+        uv: (B, M, 2) cells; beyond the map's outermost centres the border is read.
+        map_size: (h, w).
+        mode: ``'bilinear'`` or ``'nearest'``.
+
+    Returns:
+        (B, M, C) features.
+    """
+    # The maps of a sample are a volume with the camera as its depth, read at whole depths.
+    volume = pixels.float().unflatten(2, map_size).permute(0, 4, 1, 2, 3)
     height, width = map_size
-    maps = pixels.flatten(0, 1).unflatten(1, map_size).permute(0, 3, 1, 2)
-    grid = (2 * uv + 1) / uv.new_tensor([width, height]) - 1
+    place = torch.cat([uv, camera[..., None].to(uv.dtype)], dim=-1)
+    grid = (2 * place + 1) / uv.new_tensor([width, height, pixels.shape[1]]) - 1
     out = F.grid_sample(
-        maps.float(), grid.flatten(0, 1)[:, None], mode, padding_mode='border', align_corners=False
+        volume, grid[:, None, None], mode, padding_mode='border', align_corners=False
     )
-    return out[:, :, 0].transpose(1, 2).unflatten(0, uv.shape[:2])
+    return out[:, :, 0, 0].transpose(1, 2)
 
 
 @MODELS.register_module()
@@ -165,6 +180,9 @@ class CalibrationHead(BaseModule):
             raise ValueError(f'preferred_fraction must be in [0, 1], not {preferred_fraction}.')
         if fusion is None and loss_fused_contrast is not None:
             raise ValueError('loss_fused_contrast needs fusion; set it to None without one.')
+        losses = (loss_contrast, loss_fused_contrast, loss_point_overlap, loss_pixel_overlap)
+        if not (any(losses) or with_pose_loss):
+            raise ValueError('CalibrationHead needs at least one loss.')
         self.num_voxels = num_voxels
         self.preferred_fraction = preferred_fraction
         self.num_pairs = num_pairs
@@ -176,6 +194,8 @@ class CalibrationHead(BaseModule):
         self.max_translation = max_translation
         self.keypoints = self._merge('keypoints', self.default_keypoints, keypoints)
         self.test_cfg = self._merge('test_cfg', self.default_test_cfg, test_cfg)
+        if self.test_cfg['window'] % 2 == 0:
+            raise ValueError(f'test_cfg.window must be odd, not {self.test_cfg["window"]}.')
         self.solver = TASK_UTILS.build(self.test_cfg['solver'])
 
         def build(cfg: dict | None, **defaults) -> nn.Module | None:
@@ -212,6 +232,10 @@ class CalibrationHead(BaseModule):
         losses.update(self.overlap_losses(scores, view, targets))
         if self.with_pose_loss:
             losses.update(self.pose_losses(scores, scene, view))
+        # What a loss that is left out would have trained still takes part, with a zero gradient:
+        # distributed training waits for every parameter.
+        first = next(name for name in losses if name.startswith('loss'))
+        losses[first] = losses[first] + 0 * sum(p.sum() for p in self.parameters())
         return losses
 
     def make_scene(
@@ -255,7 +279,7 @@ class CalibrationHead(BaseModule):
         points = gather_voxels(scene.points, index) * valid[..., None]
         if self.fusion is None:
             return View(index, valid, points, points, scene.pixels)
-        full = min(int(n) for n in scene.mask.sum(dim=1)) >= index.shape[-1]
+        full = int(scene.mask.sum(dim=1).min()) >= index.shape[-1]
         fused_points, fused_pixels = self.fusion(
             points.flatten(0, 1), scene.pixels.flatten(0, 1), None if full else valid.flatten(0, 1)
         )
@@ -265,37 +289,76 @@ class CalibrationHead(BaseModule):
         )
 
     def contrastive_losses(self, scene: Scene, view: View, targets: Targets) -> dict[str, Tensor]:
-        """Contrast matched voxels and pixels, before and after fusion."""
-        cameras = scene.cameras
-        uv = self._of_drawn(targets.uv, view)
-        visible = self._of_drawn(targets.visible, view) & view.valid
-        pair, mask = draw_masked(visible.flatten(1), self.num_pairs)
-
-        def pick(values: Tensor) -> Tensor:
-            values = values.flatten(1, 2)
-            return values.gather(1, pair[..., None].expand(-1, -1, values.shape[-1]))
-
-        same = None
-        if self.exclude_radius > 0:
-            camera = pair // visible.shape[-1]
-            distance = torch.cdist(pick(uv), pick(uv))
-            same = (distance < self.exclude_radius) & (camera[:, :, None] == camera[:, None])
-        losses = dict(num_pairs=mask.sum().float())
-        for name, loss, alignment, points, pixels in (
-            ('loss_contrast', self.loss_contrast, self.alignment, view.points, scene.pixels),
-            (
-                'loss_fused_contrast',
+        """Contrast matched voxels and pixels: of the whole scene before fusion, of the drawn
+        voxels after it."""
+        losses = {}
+        if self.loss_contrast is not None:
+            points = scene.points[:, None].expand(-1, targets.visible.shape[1], -1, -1)
+            losses['loss_contrast'], losses['num_pairs'] = self.contrast(
+                self.loss_contrast,
+                self.alignment,
+                points,
+                scene.pixels,
+                targets.uv,
+                targets.visible,
+                scene.cameras.map_size,
+            )
+        if self.loss_fused_contrast is not None:
+            losses['loss_fused_contrast'], losses['num_fused_pairs'] = self.contrast(
                 self.loss_fused_contrast,
                 self.fused_alignment,
                 view.fused_points,
                 view.fused_pixels,
-            ),
-        ):
-            if loss is None:
-                continue
-            read = sample_pixels(pixels, uv, cameras.map_size, self.pixel_sampling)
-            losses[name] = loss(alignment(pick(points)), alignment(pick(read)), mask, same)
+                self._of_drawn(targets.uv, view),
+                self._of_drawn(targets.visible, view) & view.valid,
+                scene.cameras.map_size,
+            )
         return losses
+
+    def contrast(
+        self,
+        loss: nn.Module,
+        alignment: nn.Module,
+        points: Tensor,
+        pixels: Tensor,
+        uv: Tensor,
+        visible: Tensor,
+        map_size: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """Draw pairs of a sample and contrast them.
+
+        Args:
+            loss: contrastive loss.
+            alignment: similarity.
+            points: (B, V, N, C) voxel features of each camera.
+            pixels: (B, V, h*w, C) maps.
+            uv: (B, V, N, 2) projections in cells.
+            visible: (B, V, N) bool, the pairs to draw from.
+            map_size: (h, w).
+
+        Returns:
+            The loss, and the number of pairs in the batch.
+        """
+        pair, mask = draw_masked(visible.flatten(1), self.num_pairs)
+        number = max(visible.shape[2], 1)
+        camera, voxel = pair // number, pair % number
+        uv = self._of_pairs(uv, camera, voxel)
+        same = None
+        if self.exclude_radius > 0:
+            near = torch.cdist(uv, uv) < self.exclude_radius
+            same = near & (camera[:, :, None] == camera[:, None])
+        read = read_pixels(pixels, camera, uv, map_size, self.pixel_sampling)
+        points = alignment(self._of_pairs(points, camera, voxel))
+        return loss(points, alignment(read), mask, same), mask.sum().float()
+
+    @staticmethod
+    def _of_pairs(values: Tensor, camera: Tensor, voxel: Tensor) -> Tensor:
+        """Values (B, V, N, C) of pairs (B, M); zeros, connected to them, where N is 0."""
+        if values.shape[2] == 0:
+            zeros = values.sum() + values.new_zeros(values.shape[-1])
+            return zeros.expand(*camera.shape, -1)
+        sample = torch.arange(len(camera), device=camera.device)[:, None]
+        return values[sample, camera, voxel]
 
     def overlap_losses(self, logits: Tensor, view: View, targets: Targets) -> dict[str, Tensor]:
         """Which voxels fall into the image, and on which cells a voxel falls."""

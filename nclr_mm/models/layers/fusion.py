@@ -56,7 +56,7 @@ class CrossAttention(nn.Module):
         mask = None
         if context_mask is not None:
             mask = context_mask | ~context_mask.any(dim=-1, keepdim=True)
-            mask = mask[:, None, None, :].expand(-1, 1, queries.shape[1], -1)
+            mask = mask[:, None, None, :]  # expanded, it would be as large as the weights
         attended = F.scaled_dot_product_attention(
             self._heads(self.query(self.norm_query(queries))),
             self._heads(keys),
