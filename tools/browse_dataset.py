@@ -124,23 +124,37 @@ def sheet(dataset, index: int, config: Config) -> tuple[np.ndarray, str]:
     return tile(panels, columns=3, titles=titles), f'{index:04d}_{results["sample_idx"]}.jpg'
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
-    config = Config.fromfile(args.config)
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the options of the command line; ValueError if it has no such loader."""
+    try:
+        config = Config.fromfile(args.config)
+    except OSError:
+        raise
+    except Exception as error:  # a config is Python: it may raise anything
+        raise ValueError(f'The config {args.config} cannot be read: {error!r}.') from error
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
-    init_default_scope(config.get('default_scope', 'mmdet3d'))
+    loader = config.get(f'{args.split}_dataloader')
+    if not isinstance(loader, dict) or 'dataset' not in loader:
+        raise ValueError(f'The config {args.config} has no {args.split}_dataloader.dataset.')
+    return config
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     random.seed(args.seed)
     try:
-        dataset = DATASETS.build(config[f'{args.split}_dataloader'].dataset)
+        config = load_config(args)
+        init_default_scope(config.get('default_scope', 'mmdet3d'))
         args.out_dir.mkdir(parents=True, exist_ok=True)
+        dataset = DATASETS.build(config[f'{args.split}_dataloader'].dataset)
         for index in range(min(args.num, len(dataset))):
             image, name = sheet(dataset, index, config)
             path = args.out_dir / name
             if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
                 raise ValueError(f'{path} cannot be written.')
             print(path)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     return 0

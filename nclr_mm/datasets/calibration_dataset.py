@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os.path as osp
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
+from mmengine.fileio import load
 
 from .checks import check_intrinsics, check_rigid
 
@@ -38,7 +40,8 @@ class CalibrationDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: without the info file, saying which command makes it.
-        ValueError: if an entry lacks a camera, or its matrices are not 3x3 and rigid.
+        ValueError: if the info file cannot be read or has another form, if an entry lacks a field
+            or a camera, or if its matrices are not 3x3 and rigid.
     """
 
     DATA_PREFIX: dict[str, str] = {}
@@ -75,11 +78,35 @@ class CalibrationDataset(BaseDataset):
             raise FileNotFoundError(
                 f'The info file {self.ann_file} is missing; it is made by {self.CREATE_COMMAND}.'
             )
-        samples = super().load_data_list()
+        infos = self._read_infos()
+        for key, value in infos['metainfo'].items():
+            self._metainfo.setdefault(key, value)  # as BaseDataset: the class and config win
+        samples = [self.parse_data_info(entry) for entry in infos['data_list']]
         if not samples:
             raise ValueError(f'The info file {self.ann_file} lists no sample.')
         self._check_matrices(samples)
         return samples
+
+    def _read_infos(self) -> dict:
+        try:
+            infos = load(self.ann_file)
+        except OSError:
+            raise
+        except Exception as error:  # unpickling what is no pickle may raise anything
+            raise ValueError(
+                f'The info file {self.ann_file} cannot be read, it is cut short, damaged or no '
+                f'info file: {error!r}; it is made by {self.CREATE_COMMAND}.'
+            ) from error
+        if (
+            not isinstance(infos, dict)
+            or not isinstance(infos.get('metainfo'), dict)
+            or not isinstance(infos.get('data_list'), list)
+        ):
+            raise ValueError(
+                f"The info file {self.ann_file} must hold a dict with the dict 'metainfo' and the "
+                f"list 'data_list'; it is made by {self.CREATE_COMMAND}."
+            )
+        return infos
 
     def __len__(self) -> int:
         return super().__len__() * self.repeats
@@ -96,6 +123,9 @@ class CalibrationDataset(BaseDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Keep what calibration needs of an entry, with full paths."""
+        if not isinstance(raw_data_info, dict):
+            raise ValueError(f'{self.ann_file}: a sample must be a dict, got {raw_data_info!r}.')
+        where = f'{self.ann_file}: the sample {raw_data_info.get("sample_idx")}'
         try:
             sample = dict(
                 sample_key=raw_data_info['sample_idx'],
@@ -104,27 +134,23 @@ class CalibrationDataset(BaseDataset):
             )
             scan = sample['lidar_points']
             scan['lidar_path'] = self._join('pts', scan['lidar_path'])
-            if self.cameras is None:
-                self.cameras = tuple(sample['images'])
-            missing = [name for name in self.cameras if name not in sample['images']]
-            if missing:
-                raise ValueError(
-                    f'{self.ann_file}: the sample {sample["sample_key"]} has no camera '
-                    f'{missing[0]}; it has {", ".join(sample["images"])}.'
-                )
-            sample['images'] = {name: dict(sample['images'][name]) for name in self.cameras}
-            for name, image in sample['images'].items():
-                prefix = name if name in self.data_prefix else 'img'
-                image['img_path'] = self._join(prefix, image['img_path'])
-                image['cam2img'] = np.array(image['cam2img'], dtype=np.float64)
-                image['lidar2cam'] = np.array(image['lidar2cam'], dtype=np.float64)
-                # The loader compares them with the image: cam2img belongs to one size.
-                image['width'], image['height'] = int(image['width']), int(image['height'])
         except KeyError as error:
+            raise ValueError(f'{where} lacks the field {error}.') from error
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f'{self.ann_file}: the sample {raw_data_info.get("sample_idx")} lacks the field '
-                f'{error}.'
+                f"{where} must have the dicts 'lidar_points' and 'images', and a path in "
+                f'lidar_points.lidar_path: {error}.'
             ) from error
+        if self.cameras is None:
+            self.cameras = tuple(sample['images'])
+        missing = [name for name in self.cameras if name not in sample['images']]
+        if missing:
+            raise ValueError(
+                f'{where} has no camera {missing[0]}; it has {", ".join(sample["images"])}.'
+            )
+        sample['images'] = {
+            name: self._parse_image(name, sample['images'][name], where) for name in self.cameras
+        }
         for key in self.OPTIONAL_KEYS:
             if key in raw_data_info:
                 sample[key] = raw_data_info[key]
@@ -132,6 +158,24 @@ class CalibrationDataset(BaseDataset):
             if f'{key}_path' in raw_data_info:
                 sample[f'{key}_path'] = self._join(key, raw_data_info[f'{key}_path'])
         return sample
+
+    def _parse_image(self, camera: str, raw: dict, where: str) -> dict:
+        """The entry of a camera with its full path and its matrices as arrays."""
+        field = 'entry'
+        try:
+            image = dict(raw)
+            field = 'img_path'
+            image[field] = self._join(camera if camera in self.data_prefix else 'img', raw[field])
+            for field in ('cam2img', 'lidar2cam'):
+                image[field] = np.array(raw[field], dtype=np.float64)
+            # The loader compares them with the image: cam2img belongs to one size.
+            for field in ('width', 'height'):
+                image[field] = operator.index(raw[field])
+        except KeyError as error:
+            raise ValueError(f'{where}, {camera}, lacks the field {error}.') from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{where}, {camera}: the {field} is unfit: {error}.') from error
+        return image
 
     def _join(self, prefix: str, path: str) -> str:
         return osp.join(self.data_prefix.get(prefix, self.data_root), path)

@@ -145,8 +145,14 @@ FAULTS = {
         lambda i: i['data_list'][1]['images'].pop('CAM_BACK'),
         'the sample 1 has no camera CAM_BACK; it has CAM_FRONT',
     ),
-    'no matrix': (lambda i: image_of(i).pop('lidar2cam'), "the sample 1 lacks the field 'lidar2c"),
-    'no size': (lambda i: image_of(i).pop('width'), "the sample 1 lacks the field 'width'"),
+    'no matrix': (
+        lambda i: image_of(i).pop('lidar2cam'),
+        "the sample 1, CAM_BACK, lacks the field 'lidar2cam'",
+    ),
+    'no size': (
+        lambda i: image_of(i).pop('width'),
+        "the sample 1, CAM_BACK, lacks the field 'width'",
+    ),
     'no scan': (lambda i: i['data_list'][0].pop('lidar_points'), "sample 0 lacks the field 'lidar"),
     'cam2img of 4x4': (
         lambda i: image_of(i).update(cam2img=np.eye(4).tolist()),
@@ -156,6 +162,44 @@ FAULTS = {
         lambda i: image_of(i).update(lidar2cam=np.eye(4)[:3].tolist()),
         r'lidar2cam of sample 1, CAM_BACK must be 4x4',
     ),
+    'cam2img of words': (
+        lambda i: image_of(i).update(cam2img='none'),
+        r'the sample 1, CAM_BACK: the cam2img is unfit: ',
+    ),
+    'ragged lidar2cam': (
+        lambda i: image_of(i).update(lidar2cam=[[1, 0], [0]]),
+        r'the sample 1, CAM_BACK: the lidar2cam is unfit: ',
+    ),
+    'height that is no whole number': (
+        lambda i: image_of(i).update(height=47.5),
+        r'the sample 1, CAM_BACK: the height is unfit: ',
+    ),
+    'width of words': (
+        lambda i: image_of(i).update(width='wide'),
+        r'the sample 1, CAM_BACK: the width is unfit: ',
+    ),
+    'path that is none': (
+        lambda i: image_of(i).update(img_path=None),
+        r'the sample 1, CAM_BACK: the img_path is unfit: ',
+    ),
+    'camera that is none': (
+        lambda i: i['data_list'][1]['images'].update(CAM_BACK=None),
+        r'the sample 1, CAM_BACK: the entry is unfit: ',
+    ),
+    'images that are none': (
+        lambda i: i['data_list'][1].update(images=None),
+        r"the sample 1 must have the dicts 'lidar_points' and 'images'",
+    ),
+    'scan path that is none': (
+        lambda i: i['data_list'][1]['lidar_points'].update(lidar_path=3),
+        r'the sample 1 must have .* a path in lidar_points\.lidar_path',
+    ),
+    'sample that is none': (
+        lambda i: i['data_list'].append(None),
+        r'a sample must be a dict, got None',
+    ),
+    'no metainfo': (lambda i: i.pop('metainfo'), r"must hold a dict with the dict 'metainfo'"),
+    'no list': (lambda i: i.update(data_list=None), r"and the list 'data_list'"),
     'lidar2cam that mirrors': (
         lambda i: image_of(i).update(lidar2cam=np.diag([-1.0, 1, 1, 1]).tolist()),
         r'lidar2cam of sample 1, CAM_BACK is not a rigid motion',
@@ -177,3 +221,30 @@ def test_faulty_info_files_are_refused(fault, nuscenes_config, info_files, tmp_p
     with pytest.raises(ValueError, match=message) as caught:
         DATASETS.build(dict(nuscenes_config, ann_file=str(path)))
     assert 'broken.pkl' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    {
+        'empty': (lambda data: b'', 'cannot be read'),
+        'cut': (lambda data: data[:-20], 'cannot be read'),
+        'no pickle': (lambda data: b'no pickle', 'cannot be read'),
+        'of a class that is gone': (lambda data: b'cnowhere\nThing\n.', 'cannot be read'),
+        'a list': (lambda data: pickle.dumps([1]), 'must hold a dict'),
+    }.values(),
+)
+def test_files_that_are_no_info_files(content, message, nuscenes_config, info_files, tmp_path):
+    path = tmp_path / 'broken.pkl'
+    path.write_bytes(content(info_files['nuscenes'].read_bytes()))
+    expected = rf'The info file .*broken\.pkl {message}.* tools/create_data\.py nuscenes'
+    with pytest.raises(ValueError, match=expected):
+        DATASETS.build(dict(nuscenes_config, ann_file=str(path)))
+
+
+def test_sizes_may_be_numpys(nuscenes_config, info_files, tmp_path):
+    infos = copy.deepcopy(stored(info_files['nuscenes']))
+    image_of(infos).update(width=np.int64(64))
+    path = tmp_path / 'infos.pkl'
+    path.write_bytes(pickle.dumps(infos))
+    info = DATASETS.build(dict(nuscenes_config, ann_file=str(path))).get_data_info(1)
+    assert type(info['images']['CAM_BACK']['width']) is int

@@ -75,3 +75,29 @@ def test_errors_are_one_sentence(browse, config, tmp_path, capsys):
     (tmp_path / 'nuscenes/nuscenes_infos_train.pkl').unlink()
     assert browse.main([str(config), '-o', str(tmp_path / 'out')]) == 1
     assert 'nuscenes_infos_train.pkl is missing; it is made by' in capsys.readouterr().err
+
+
+def test_wrong_arguments_are_one_sentence(browse, config, tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    (tmp_path / 'broken.py').write_text('train_dataloader = dict(\n')
+    out = ['-o', str(tmp_path / 'out')]
+    for arguments, message in (
+        ([str(config), '-o', str(tmp_path / 'file')], f"File exists: '{tmp_path / 'file'}'"),
+        ([str(tmp_path / 'nowhere.py'), *out], 'nowhere.py'),
+        ([str(tmp_path / 'broken.py'), *out], 'broken.py cannot be read: '),
+        ([str(config), *out, '--split', 'val'], 'config.py has no val_dataloader.dataset.'),
+    ):
+        assert browse.main(arguments) == 1
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert message in error
+        assert error.count('\n') == 1
+
+
+def test_a_truncated_info_file_is_one_sentence(browse, config, tmp_path, capsys):
+    path = tmp_path / 'nuscenes/nuscenes_infos_train.pkl'
+    path.write_bytes(path.read_bytes()[:-100])
+    assert browse.main([str(config), '-o', str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: The info file {path} cannot be read')
+    assert error.count('\n') == 1
