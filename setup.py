@@ -21,7 +21,7 @@ setup(
     version=VERSION,
     description='LiDAR backbones pretrained by neural calibration, as an extension of mmdet3d',
     license='Apache-2.0',
-    python_requires='>=3.10',
+    python_requires='>=3.10,<3.13',
     packages=find_packages(include=['nclr_mm', 'nclr_mm.*']),
     package_data={'nclr_mm.datasets.converters': ['*.txt']},
     install_requires=[

@@ -4,21 +4,23 @@ Only package metadata is read, nothing is imported, so the check takes milliseco
 comes before any import error or crash that an unfit package would cause.
 """
 
+from __future__ import annotations  # an older Python must get as far as the check of it
+
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata, util
 
 try:
     from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
+    from packaging.version import InvalidVersion, Version
 except ImportError as error:
     raise ImportError(
         'nclr_mm needs packaging, but it is not installed; mend it with: pip install packaging'
     ) from error
 
-PYTHON = SpecifierSet('>=3.10')
+PYTHON = '>=3.10,<3.13'  # as in the Makefile
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,22 @@ class Requirement:
         name (str): Name in messages.
         versions (str): PEP 440 range of fit versions.
         remedy (str): Shell command that installs a fit version.
-        distributions (tuple[str]): Distribution names that provide the package. A name that ends
-            in `*` stands for all names with that beginning. Defaults to the name itself.
+        distributions (dict[str, str]): Names of the distributions that provide the package, and
+            the PEP 440 range of each. A name that ends in `*` stands for all names with that
+            beginning. Defaults to the name and range above.
     """
 
     name: str
     versions: str
     remedy: str
-    distributions: tuple[str, ...] = ()
+    distributions: dict[str, str] = field(default_factory=dict)
 
-    def provided_by(self) -> tuple[str, ...]:
-        return self.distributions or (self.name,)
+    def range_of(self, distribution: str) -> str | None:
+        """Range of fit versions of a distribution; None if it does not provide the package."""
+        for pattern, versions in (self.distributions or {self.name: self.versions}).items():
+            if _matches(distribution, pattern):
+                return versions
+        return None
 
 
 _MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-deps --no-binary mmcv "mmcv==2.1.0"'
@@ -53,12 +60,12 @@ REQUIREMENTS = (
         'opencv (cv2)',
         '>=4.5.4,<4.12',
         'pip install "opencv-python-headless==4.11.0.86"',
-        (
-            'opencv-python-headless',
-            'opencv-python',
-            'opencv-contrib-python-headless',
-            'opencv-contrib-python',
-        ),
+        {
+            'opencv-python-headless': '>=4.5.4,<4.12',
+            'opencv-python': '>=4.5.4,<4.12',
+            'opencv-contrib-python-headless': '>=4.5.4,<4.12',
+            'opencv-contrib-python': '>=4.5.4,<4.12',
+        },
     ),
     Requirement('mmengine', '>=0.10.3,<1', 'pip install --no-deps "mmengine==0.10.7"'),
     Requirement('mmcv', '>=2.0.1,<2.2', _MMCV),
@@ -66,10 +73,19 @@ REQUIREMENTS = (
     Requirement('mmdet3d', '>=1.4,<1.5', 'pip install --no-deps "mmdet3d==1.4.0"'),
     Requirement(
         'spconv',
-        '>=1.0',
+        '>=2.1',
         'pip install "spconv==2.3.8" (with an NVIDIA GPU: "spconv-cu126" or "spconv-triton")',
-        ('spconv', 'spconv-cu*', 'spconv-triton'),
+        # spconv-triton counts its versions anew.
+        {'spconv': '>=2.1', 'spconv-cu*': '>=2.1', 'spconv-triton': '>=1.0'},
     ),
+    # What the package imports itself; the ranges are those of setup.py.
+    Requirement('matplotlib', '>=3.6', 'pip install "matplotlib>=3.6"'),
+    Requirement('pillow', '>=9', 'pip install "pillow>=9"'),
+    Requirement('poselib', '>=2.0.4', 'pip install "poselib>=2.0.4"'),
+    Requirement('pyquaternion', '>=0.9.9', 'pip install "pyquaternion>=0.9.9"'),
+    Requirement('scipy', '>=1.9', 'pip install "scipy>=1.9"'),
+    Requirement('terminaltables', '>=3.1', 'pip install "terminaltables>=3.1"'),
+    Requirement('tqdm', '>=4.60', 'pip install "tqdm>=4.60"'),
 )
 
 
@@ -108,11 +124,11 @@ def check_environment(
         python (str, optional): Version of Python. Defaults to that of this interpreter.
 
     Raises:
-        ImportError: One sentence that names the package missing or of an unfit version, and the
-            command that mends it.
+        ImportError: One sentence that names the package missing or of an unfit or unreadable
+            version, and the command that mends it.
     """
     python = python or '.'.join(map(str, sys.version_info[:3]))
-    if not PYTHON.contains(python):
+    if not SpecifierSet(PYTHON).contains(python, prereleases=True):
         raise ImportError(
             f'nclr_mm needs Python {PYTHON}, but this is Python {python}; mend it with: '
             'make install PYTHON=python3.11'
@@ -120,6 +136,7 @@ def check_environment(
     installed = installed_distributions() if installed is None else installed
     for requirement in requirements:
         _check_requirement(requirement, installed)
+    _check_cumm(installed)
     if not mmcv_operators():
         raise ImportError(
             f'nclr_mm needs mmcv with its compiled operators, but mmcv {installed["mmcv"]} is '
@@ -132,7 +149,7 @@ def _check_requirement(requirement: Requirement, installed: dict[str, str]) -> N
     versions = {
         name: version
         for name, version in installed.items()
-        if any(_matches(name, pattern) for pattern in requirement.provided_by())
+        if requirement.range_of(name) is not None
     }
     if not versions:
         raise ImportError(
@@ -146,13 +163,34 @@ def _check_requirement(requirement: Requirement, installed: dict[str, str]) -> N
             f"each other's files: uninstall them all, then {requirement.remedy}",
             stacklevel=3,
         )
-    fit = SpecifierSet(requirement.versions)
     for name, version in versions.items():
-        # Pre-releases are accepted: builds of GPU vendors are often versioned as such.
-        if not fit.contains(Version(version), prereleases=True):
+        fit = requirement.range_of(name)
+        try:
+            # Pre-releases are accepted: builds of GPU vendors are often versioned as such.
+            if SpecifierSet(fit).contains(Version(version), prereleases=True):
+                continue
+        except (InvalidVersion, TypeError) as error:  # TypeError: the metadata have no version
             raise ImportError(
-                f'nclr_mm needs {requirement.name} {requirement.versions}, but {name} {version} is '
-                f'installed; mend it with: {requirement.remedy}'
+                f'nclr_mm needs {requirement.name} {fit}, but {name} is installed with the '
+                f'unreadable version {version!r}; mend it with: pip uninstall -y {name} && '
+                f'{requirement.remedy}'
+            ) from error
+        raise ImportError(
+            f'nclr_mm needs {requirement.name} {fit}, but {name} {version} is installed; '
+            f'mend it with: {requirement.remedy}'
+        )
+
+
+def _check_cumm(installed: dict[str, str]) -> None:
+    """Raise ImportError if spconv lacks cumm, its library of kernels; spconv-triton needs none."""
+    if any(_matches(name, pattern) for name in installed for pattern in ('cumm', 'cumm-cu*')):
+        return
+    for name, version in installed.items():
+        if name == 'spconv' or _matches(name, 'spconv-cu*'):
+            # Installing spconv again takes the range of cumm that this version of it asks for.
+            raise ImportError(
+                f'nclr_mm needs {name.replace("spconv", "cumm")}, which {name} {version} stands '
+                f'on, but it is not installed; mend it with: pip install "{name}=={version}"'
             )
 
 

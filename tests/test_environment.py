@@ -1,12 +1,14 @@
 """Sentences for unfit environments; the environment of the tests themselves is a fit one."""
 
+import ast
+import re
 import subprocess
 import sys
 import warnings
 
 import pytest
 
-from nclr_mm.environment import check_environment
+from nclr_mm.environment import REQUIREMENTS, check_environment
 
 FIT = {
     'numpy': '1.26.4',
@@ -17,6 +19,14 @@ FIT = {
     'mmdet': '3.3.0',
     'mmdet3d': '1.4.0',
     'spconv': '2.3.8',
+    'cumm': '0.7.11',
+    'matplotlib': '3.11.2',
+    'pillow': '13.0.0',
+    'poselib': '2.0.5',
+    'pyquaternion': '0.9.9',
+    'scipy': '1.17.1',
+    'terminaltables': '3.1.10',
+    'tqdm': '4.70.1',
 }
 
 
@@ -34,7 +44,7 @@ def without(name):
     return {key: version for key, version in FIT.items() if key != name}
 
 
-@pytest.mark.parametrize('name', sorted(FIT))
+@pytest.mark.parametrize('name', sorted(set(FIT) - {'cumm'}))
 def test_a_missing_package(name):
     with pytest.raises(ImportError) as error:
         check(without(name))
@@ -56,6 +66,10 @@ def test_a_missing_package(name):
         ('mmdet', '2.28.0'),
         ('mmdet3d', '1.3.0'),
         ('spconv', '0.1'),
+        ('spconv', '1.2.1'),
+        ('matplotlib', '3.5.3'),
+        ('poselib', '2.0.3'),
+        ('scipy', '1.8.1'),
     ],
 )
 def test_an_unfit_version(name, version):
@@ -70,6 +84,68 @@ def test_an_unfit_version(name, version):
 )
 def test_spconv_by_any_name(name, version):
     check({**without('spconv'), name: version})
+
+
+def test_each_spconv_has_its_own_range():
+    for name, version, fit in (
+        ('spconv-cu120', '2.0.0', '>=2.1'),
+        ('spconv-triton', '0.9', '>=1.0'),
+    ):
+        message = rf'needs spconv {fit}, but {name} {version} is installed; mend it with: '
+        with pytest.raises(ImportError, match=message):
+            check({**without('spconv'), name: version})
+
+
+def test_spconv_without_its_kernels():
+    bare = {key: version for key, version in FIT.items() if key not in ('spconv', 'cumm')}
+    for name, kernels in (('spconv', 'cumm'), ('spconv-cu126', 'cumm-cu126')):
+        with pytest.raises(ImportError) as error:
+            check({**bare, name: '2.3.8'})
+        assert str(error.value) == (
+            f'nclr_mm needs {kernels}, which {name} 2.3.8 stands on, but it is not installed; '
+            f'mend it with: pip install "{name}==2.3.8"'
+        )
+        check({**bare, name: '2.3.8', kernels: '0.7.11'})
+    check({**bare, 'spconv-triton': '1.0'})
+
+
+@pytest.mark.parametrize('version', ['unknown', '2.1-dirty-of-me', '', None])
+def test_a_version_that_cannot_be_read(version):
+    with pytest.raises(ImportError) as error:
+        check({**FIT, 'scipy': version})
+    assert str(error.value) == (
+        f'nclr_mm needs scipy >=1.9, but scipy is installed with the unreadable version '
+        f'{version!r}; mend it with: pip uninstall -y scipy && pip install "scipy>=1.9"'
+    )
+
+
+def test_ranges_are_those_that_pip_takes(repo):
+    asked = re.search(r'install_requires=\[(.*?)\]', (repo / 'setup.py').read_text(), re.S)[1]
+    asked = set(re.findall(r"'(.+)'", asked))
+    late = {'efficientnet-lite', 'packaging', 'tensorboard'}  # not imported, or before the check
+    names = {requirement.name + requirement.versions for requirement in REQUIREMENTS}
+    assert {text for text in asked if not text.startswith(tuple(late))} <= names
+
+
+def test_what_the_package_imports_is_checked(repo):
+    """Each package that nclr_mm's own modules import at once is among the requirements."""
+    script = 'import sys, nclr_mm; print(*[n for n in sys.modules if n.startswith("nclr_mm")])'
+    done = subprocess.run(
+        [sys.executable, '-c', script], cwd=repo, capture_output=True, text=True, check=True
+    )
+    imported = set()
+    for name in done.stdout.split():
+        path = repo / name.replace('.', '/')
+        path = path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add(node.module.split('.')[0])
+    imported -= {*sys.stdlib_module_names, 'nclr_mm', 'packaging'}
+    names = {'cv2': 'opencv (cv2)', 'PIL': 'pillow'}
+    checked = {requirement.name for requirement in REQUIREMENTS}
+    assert {names.get(module, module) for module in imported} <= checked
 
 
 @pytest.mark.parametrize(
@@ -96,8 +172,26 @@ def test_mmcv_without_operators():
 
 
 def test_an_old_python():
-    with pytest.raises(ImportError, match=r'needs Python >=3.10, but this is Python 3.9.18'):
+    with pytest.raises(ImportError, match=r'needs Python >=3.10,<3.13, but this is Python 3.9.18'):
         check(FIT, python='3.9.18')
+
+
+@pytest.mark.parametrize('python', ['3.13.0', '3.14.2'])
+def test_a_python_that_is_too_new(python):
+    with pytest.raises(ImportError, match=rf'this is Python {python}; .* PYTHON=python3.11'):
+        check(FIT, python=python)
+
+
+def test_pythons_are_those_of_the_makefile(repo):
+    oldest, newest = re.search(
+        r'\(3, (\d+)\) <= sys.version_info\[:2\] <= \(3, (\d+)\)', (repo / 'Makefile').read_text()
+    ).groups()
+    for minor in range(8, 16):
+        if int(oldest) <= minor <= int(newest):
+            check(FIT, python=f'3.{minor}.3')
+        else:
+            with pytest.raises(ImportError):
+                check(FIT, python=f'3.{minor}.3')
 
 
 def test_the_import_stops_before_anything_heavy(repo):
