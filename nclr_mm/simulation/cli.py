@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .generate import FRAMES_PER_SCENE, WRITERS, generate
+from .generate import FRAMES_PER_SCENE, WRITERS, check_target, generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace a data set that is already there'
+        '--overwrite', action='store_true', help='replace a simulated data set that is there'
     )
 
 
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> None:
         if args.frames_per_scene < 1:
             raise ValueError(f'--frames-per-scene is {args.frames_per_scene}, expected at least 1')
         scenes = -(-args.frames // args.frames_per_scene)
+    for layout in args.layout:  # all of them before the first is rendered
+        check_target(args.out, layout, args.overwrite)
     for layout in args.layout:
         root = generate(
             args.out,

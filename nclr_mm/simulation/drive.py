@@ -15,6 +15,8 @@ from .mesh import Array, Mesh
 
 EGO_SIZE = (4.7, 1.9)  # length and width in metres
 EGO_REAR = 1.0  # from the origin of the ego frame, below the rear axle, to the rear bumper, metres
+MAX_TRAVEL = 250.0  # length of a scene's drive in metres
+MIN_SPEED = 1.0  # of the ego vehicle in m/s; longer drives are refused
 
 
 @dataclass
@@ -149,8 +151,8 @@ def drop_hit(things: list[Thing], plan: Plan, times: Array, ego_speed: float) ->
 
 
 def travel_speed(rng: np.random.Generator, duration: float) -> float:
-    """Ego speed in m/s; a long drive is slower, so that its scene stays below 250 m."""
-    return float(min(rng.uniform(3.0, 12.5), 250.0 / max(duration, 1e-3)))
+    """Ego speed in m/s; a long drive is slower, so that it is no longer than ``MAX_TRAVEL``."""
+    return float(min(rng.uniform(3.0, 12.5), MAX_TRAVEL / max(duration, 1e-3)))
 
 
 def make_traffic(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import queue
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..version import __version__
 from .capture import Observer
+from .drive import MAX_TRAVEL, MIN_SPEED
 from .scene import make_scene
 from .writers.base import Record, Writer
+from .writers.files import write_text
 from .writers.kitti import KittiWriter
 from .writers.nuscenes import NuScenesWriter
 from .writers.semantickitti import SemanticKittiWriter
@@ -26,8 +31,8 @@ WRITERS: dict[str, Callable[[int, int], Writer]] = {
     'semantickitti': SemanticKittiWriter,
 }
 
-
 FRAMES_PER_SCENE = 5
+MARKER = 'simulation.json'  # in the root of each data set made here: what it was made from
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,15 @@ class Job:
     last: int
 
 
-def _run_job(job: Job) -> list[Record]:
+def _run_job(job: Job) -> Iterator[Record]:
     writer: Writer = WRITERS[job.layout](job.seed, job.scenes)
     scene = make_scene(job.seed, job.scene, job.frames, writer.interval)
     rig = writer.make_rig(np.random.default_rng([job.seed, job.scene, 100]))
     observer = Observer(scene, rig)
-    records = []
     for frame in range(job.first, job.last):
         rng = np.random.default_rng([job.seed, job.scene, 101, frame])
         capture = observer.capture(frame, rng)
-        records.append(writer.write_frame(job.root, job.scene, frame, scene, rig, capture))
-    return records
+        yield writer.write_frame(job.root, job.scene, frame, scene, rig, capture)
 
 
 def _jobs(layout: str, root: Path, seed: int, counts: list[int], workers: int) -> Iterator[Job]:
@@ -70,6 +73,32 @@ def scene_lengths(frames: int, scenes: int) -> list[int]:
     """Key frames of each of ``scenes`` scenes, as even as possible."""
     base, extra = divmod(frames, scenes)
     return [base + (k < extra) for k in range(scenes)]
+
+
+def check_target(out: Path, layout: str, overwrite: bool) -> Path:
+    """Returns the final folder, ``out / layout``, if a data set may be put there.
+
+    Raises:
+        FileExistsError: ``out`` or the folder is a file; or the folder holds something and
+            ``overwrite`` is not set, or what it holds was not made by the simulation.
+    """
+    final = Path(out) / layout
+    for path in (Path(out), final):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(f'{path}: is a file, expected a folder for the data set')
+    if not final.exists() or not any(final.iterdir()):
+        return final
+    if not overwrite:
+        raise FileExistsError(
+            f'{final}: already holds data; choose another --out or pass --overwrite to replace it'
+        )
+    if not (final / MARKER).is_file():
+        raise FileExistsError(
+            f'{final}: holds no {MARKER}, so it may be a real data set and is not overwritten; '
+            'choose another --out, or delete the folder by hand if it was simulated before '
+            f'{MARKER} was written'
+        )
+    return final
 
 
 def generate(
@@ -98,8 +127,9 @@ def generate(
         progress: whether a progress bar is shown.
 
     Raises:
-        FileExistsError: the folder exists, is not empty, and ``overwrite`` is not set.
-        ValueError: a number is out of range or the layout is unknown.
+        FileExistsError: see :func:`check_target`.
+        ValueError: a number is out of range, the layout is unknown, or a scene has so many frames
+            that its drive would be slower than 1 m/s.
     """
     if scenes is None:
         scenes = -(-frames // FRAMES_PER_SCENE)
@@ -117,24 +147,34 @@ def generate(
         raise ValueError(
             f'simulation: layout {layout!r} is unknown, expected one of {", ".join(WRITERS)}'
         )
-    final = Path(out) / layout
-    if final.exists() and (not final.is_dir() or any(final.iterdir())) and not overwrite:
-        raise FileExistsError(
-            f'{final}: already holds data; choose another --out or pass --overwrite to replace it'
+    counts = scene_lengths(frames, scenes)
+    duration = (counts[0] - 1) * WRITERS[layout](seed, scenes).interval
+    if duration * MIN_SPEED > MAX_TRAVEL:
+        raise ValueError(
+            f'simulation: {counts[0]} frames in one scene would be driven at '
+            f'{MAX_TRAVEL / duration:.3f} m/s, expected at least {MIN_SPEED:g} m/s; use more scenes'
         )
+    final = check_target(out, layout, overwrite)
     partial = final.with_name(f'.{layout}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        counts = scene_lengths(frames, scenes)
         jobs = list(_jobs(layout, partial, seed, counts, workers))
         records: list[Record] = []
         with tqdm(total=frames, desc=layout, unit='frame', disable=not progress) as bar:
-            for part in _map(jobs, workers):
-                records += part
-                bar.update(len(part))
+            for record in _run_jobs(jobs, workers):
+                records.append(record)
+                bar.update()
         records.sort(key=lambda record: (record['scene'], record['frame']))
         WRITERS[layout](seed, len(counts)).finish(partial, records)
+        origin = {
+            'layout': layout,
+            'seed': seed,
+            'frames': frames,
+            'scenes': scenes,
+            'nclr_mm': __version__,
+        }
+        write_text(partial / MARKER, [json.dumps(origin)])
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
@@ -143,10 +183,39 @@ def generate(
     return final
 
 
-def _map(jobs: list[Job], workers: int) -> Iterator[list[Record]]:
+def _run_jobs(jobs: list[Job], workers: int) -> Iterator[Record]:
+    """Records of all frames, each as soon as it is there, in any order."""
     if workers == 1:
-        yield from map(_run_job, jobs)
+        for job in jobs:
+            yield from _run_job(job)
         return
     # Spawned, not forked: a fork would copy the locks of libraries that run threads.
-    with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(_run_job, jobs)
+    context = multiprocessing.get_context('spawn')
+    records: multiprocessing.Queue[Record] = context.Queue()
+    errors: list[BaseException] = []
+    with context.Pool(min(workers, len(jobs)), _start_worker, (records,)) as pool:
+        for job in jobs:
+            pool.apply_async(_send_records, (job,), error_callback=errors.append)
+        missing = sum(job.last - job.first for job in jobs)
+        while missing:
+            if errors:
+                raise errors[0]
+            try:
+                record = records.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            missing -= 1
+            yield record
+
+
+_sink: multiprocessing.Queue[Record]
+
+
+def _start_worker(sink: multiprocessing.Queue[Record]) -> None:
+    global _sink
+    _sink = sink
+
+
+def _send_records(job: Job) -> None:
+    for record in _run_job(job):
+        _sink.put(record)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from shapely import Polygon, STRtree
+from tqdm import tqdm
 
+from nclr_mm import __version__
 from nclr_mm.simulation import generate as module
 from nclr_mm.simulation.cli import add_arguments, run
 from nclr_mm.simulation.generate import generate, scene_lengths
@@ -72,14 +75,73 @@ def test_no_footprint_meets_another_or_the_ego_vehicle(seed, index, frames):
 
 
 def test_existing_data_is_kept_unless_overwrite(tmp_path):
-    (tmp_path / 'kitti').mkdir()
-    (tmp_path / 'kitti/precious').write_text('x')
+    generate(tmp_path, 1, layout='kitti', progress=False)
+    stale = tmp_path / 'kitti/stale'
+    stale.write_text('x')
     with pytest.raises(FileExistsError, match='--overwrite'):
         generate(tmp_path, 1, layout='kitti', progress=False)
-    assert (tmp_path / 'kitti/precious').read_text() == 'x'
+    assert stale.read_text() == 'x'
     generate(tmp_path, 1, layout='kitti', overwrite=True, progress=False)
-    assert not (tmp_path / 'kitti/precious').exists()
+    assert not stale.exists()
     assert (tmp_path / 'kitti/training/velodyne/000000.bin').exists()
+    origin = json.loads((tmp_path / 'kitti/simulation.json').read_text())
+    assert origin == {
+        'layout': 'kitti',
+        'seed': 0,
+        'frames': 1,
+        'scenes': 1,
+        'nclr_mm': __version__,
+    }
+
+
+@pytest.fixture
+def nothing_is_rendered(monkeypatch):
+    def refuse(job: module.Job) -> list:
+        raise AssertionError('a frame was rendered')
+
+    monkeypatch.setattr(module, '_run_job', refuse)
+
+
+def test_overwrite_spares_what_the_simulation_did_not_make(tmp_path, nothing_is_rendered):
+    real = tmp_path / 'nuscenes/v1.0-mini/scene.json'
+    real.parent.mkdir(parents=True)
+    real.write_text('[]')
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ['--out', str(tmp_path), '--frames', '1', '--overwrite', '--layout']
+    with pytest.raises(FileExistsError, match=r'nuscenes: holds no simulation\.json.* by hand'):
+        run(parser.parse_args([*options, 'kitti', 'nuscenes']))
+    assert real.read_text() == '[]'
+    assert [path.name for path in tmp_path.iterdir()] == ['nuscenes']
+
+
+def test_a_file_in_the_way_is_named(tmp_path, nothing_is_rendered):
+    (tmp_path / 'kitti').write_text('x')
+    for out, name in ((tmp_path, 'kitti'), (tmp_path / 'kitti', 'kitti')):
+        with pytest.raises(FileExistsError, match=f'{name}: is a file, expected a folder'):
+            generate(out, 1, layout='kitti', overwrite=True, progress=False)
+    assert (tmp_path / 'kitti').read_text() == 'x'
+
+
+def test_progress_moves_with_each_frame(tmp_path, monkeypatch):
+    seen = []
+
+    class Bar(tqdm):
+        def update(self, n=1):
+            seen.append((n, len(list((tmp_path / '.kitti.partial').rglob('*.bin')))))
+            return super().update(n)
+
+    monkeypatch.setattr(module, 'tqdm', Bar)
+    generate(tmp_path, 2, layout='kitti', scenes=1, progress=False)
+    assert seen == [(1, 1), (1, 2)]
+
+
+def test_an_error_in_a_worker_reaches_the_caller(tmp_path):
+    # The parent folder of the frames is missing in the workers: a file stands there.
+    (tmp_path / 'file').write_text('x')
+    jobs = [module.Job('kitti', tmp_path / 'file', 0, 2, k, 1, 0, 1) for k in range(2)]
+    with pytest.raises(OSError, match='file'):
+        list(module._run_jobs(jobs, 2))
 
 
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
@@ -100,6 +162,7 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
         ({'seed': -1}, 'seed is -1'),
         ({'workers': 0}, 'workers is 0'),
         ({'scenes': 5}, '5 scenes need'),
+        ({'frames': 502, 'scenes': 1}, '502 frames in one scene .* 0.998 m/s'),
         ({'layout': 'waymo'}, "'waymo' is unknown"),
     ],
 )
