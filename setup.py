@@ -13,7 +13,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_text())[1]
 
-SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
+SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'shapely>=2', 'trimesh>=4']
 TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SIMULATION]
 
 setup(
