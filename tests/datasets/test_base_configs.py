@@ -14,6 +14,7 @@ EXPECTED = {
     'real-nus-frame': ('nuscenes', 6, (224, 416), 1, 500, 20),
     'semantickitti-calib-160x512': ('semantickitti', 1, (160, 512), 4, 4, 4),
     'real-semantickitti-sequence': ('semantickitti', 1, (160, 512), 1, 80, 16),
+    'sim-semantickitti': ('semantickitti', 1, (160, 512), 1, 80, 16),
 }
 
 
