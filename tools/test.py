@@ -6,11 +6,14 @@ import argparse
 
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 import nclr_mm  # noqa: F401 (registers the components)
-from nclr_mm.engine.command_line import add_run_arguments, load_config, report_user_errors
+from nclr_mm.engine.command_line import (
+    add_run_arguments,
+    build_runner,
+    load_config,
+    report_user_errors,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +39,7 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     if args.checkpoint is None:  # the runner initialises a model only to train it
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.init_weights()

@@ -6,11 +6,14 @@ import argparse
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 import nclr_mm  # noqa: F401 (registers the components)
-from nclr_mm.engine.command_line import add_run_arguments, load_config, report_user_errors
+from nclr_mm.engine.command_line import (
+    add_run_arguments,
+    build_runner,
+    load_config,
+    report_user_errors,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,7 +70,7 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.train()
 
 

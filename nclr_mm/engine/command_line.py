@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
 from .distributed import prepare_cpu_processes
 
-__all__ = ['add_run_arguments', 'load_config', 'report_user_errors']
+__all__ = ['add_run_arguments', 'build_runner', 'load_config', 'report_user_errors']
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,12 @@ def report_user_errors(prepare: Callable[[], Config]) -> Config:
     """
     try:
         return prepare()
-    except (FileNotFoundError, OSError, ValueError, KeyError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, SyntaxError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr)
         sys.exit(2)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that the config names, mmengine's own if it names none."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -105,7 +105,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
                 f'{" x ".join(map(str, shape))} voxels have {cells}: use a smaller batch or point '
                 'range, or larger voxels.'
             )
-        x = SparseConvTensor(voxel_features, coors.contiguous(), shape, batch_and_shape[0])
+        x = SparseConvTensor(voxel_features, coors, shape, batch_and_shape[0])
         x = self.conv_input(x)
         laterals = [x]
         for encoder_layer in self.encoder:
@@ -124,8 +124,11 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         if self.training and len(coors) <= cell**3:
             coarse = torch.cat((coors[:, :1], coors[:, 1:] // cell), dim=1)
             alone = len(torch.unique(coarse, dim=0)) < 2
+        if not alone:
+            yield
+            return
         norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        switched = [m for m in norms if alone and m.training]
+        switched = [m for m in norms if m.training]
         for norm in switched:
             norm.eval()
         try:
