@@ -2,12 +2,11 @@
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/real-nus-frame.py',
-    '../_base_/schedules/pretrain-300i.py',
+    '../_base_/schedules/pretrain-1000i.py',
     '../_base_/iter_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(voxel_size=[0.1, 0.1, 0.1]),
     backbone=dict(
         base_channels=32,
         encoder_channels=[32, 64, 128, 256],
