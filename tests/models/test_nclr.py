@@ -112,13 +112,17 @@ def test_degenerate_batches_train_on(clouds, poses):
 
 
 def test_a_degenerate_neighbour_does_not_change_a_sample():
-    """Voxel draws aside, the good sample's targets and features do not see its neighbour."""
+    """Where all voxels are used, the good sample does not see its neighbour."""
     model = small_model().eval()
     alone = model(**batch(model, [cloud(300)], training=False), mode='predict')
     pair = model(**batch(model, [cloud(300), cloud(1)], training=False), mode='predict')
     a, b = alone[0].pred_calib, pair[0].pred_calib
     order_a, order_b = (x.points[:, 0].argsort() for x in (a, b))
     torch.testing.assert_close(a.points[order_a], b.points[order_b])
+    torch.testing.assert_close(
+        a.point_scores[:, order_a], b.point_scores[:, order_b], atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(a.pixel_scores, b.pixel_scores, atol=1e-5, rtol=0)
 
 
 def test_prediction_is_the_same_every_time():

@@ -1,5 +1,5 @@
-# SemanticKITTI for NCLR, colour camera 2. Image size and batch size are those of the official code;
-# the crop and the colour jitter are ours, and can be left out.
+# SemanticKITTI for NCLR, colour camera 2. Image size and batch size are those of the official code,
+# which also resizes and mirrors the images and does no more to them.
 dataset_type = 'SemanticKittiCalibrationDataset'
 data_root = 'data/semantickitti/'
 image_scale = (512, 160)  # width, height
@@ -13,9 +13,8 @@ load_pipeline = [
 ]
 train_pipeline = [
     *load_pipeline,
-    dict(type='RandomCropResizeImages', scale=image_scale, area=(0.5, 1.0)),
+    dict(type='ResizeImages', scale=image_scale),
     dict(type='RandomFlipImages', prob=0.5),
-    dict(type='PhotoMetricJitter'),
     dict(type='RigidPerturbation'),  # yaw in [0, 2 pi), shift N(0, 4 m) clipped at 15 m
     dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),

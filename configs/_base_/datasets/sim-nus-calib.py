@@ -6,7 +6,13 @@ data_root = 'data/simulation/nuscenes/'
 
 # Simulated images are 640x360 and are decoded at full size.
 load_pipeline = [*_base_.load_pipeline[:-1], dict(type='LoadCalibratedImages')]
-train_pipeline = [*load_pipeline, *_base_.train_pipeline[len(load_pipeline) :]]
+# Colours vary; crops and mirror images only slow a short training down.
+train_pipeline = [
+    *load_pipeline,
+    dict(type='ResizeImages', scale=_base_.image_scale),
+    dict(type='PhotoMetricJitter'),
+    *_base_.train_pipeline[-3:],
+]
 test_pipeline = [*load_pipeline, *_base_.test_pipeline[len(load_pipeline) :]]
 
 train_dataloader = dict(

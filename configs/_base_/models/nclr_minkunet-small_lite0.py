@@ -3,7 +3,12 @@
 _base_ = ['./nclr_minkunet34_r50.py']
 
 model = dict(
-    data_preprocessor=dict(voxel_size=[0.2, 0.2, 0.2]),
+    data_preprocessor=dict(
+        voxel_size=[0.2, 0.2, 0.2],
+        # The Lite networks were trained on (x - 127) / 128, not on ImageNet's mean and deviation.
+        mean=[127.0, 127.0, 127.0],
+        std=[128.0, 128.0, 128.0],
+    ),
     backbone=dict(
         base_channels=16,
         encoder_channels=[16, 32, 64, 128],

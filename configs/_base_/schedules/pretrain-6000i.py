@@ -1,4 +1,4 @@
-# An hour on two cores.
+# For many streets with several cameras.
 _base_ = ['./pretrain-1500i.py']
 
 param_scheduler = [

@@ -72,7 +72,8 @@ class EfficientNetLite0(BaseModule):
         """Compute feature maps.
 
         Args:
-            images: (N, 3, H, W) RGB, ImageNet-normalised, H and W multiples of the last stride.
+            images: (N, 3, H, W) RGB, normalised as the weights were trained, (x - 127) / 128 of
+                values from 0 to 255; H and W multiples of the last stride.
 
         Returns:
             For each of ``out_strides`` a map (N, channels[stride], H/stride, W/stride).

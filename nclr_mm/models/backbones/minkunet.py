@@ -9,6 +9,7 @@ import torch
 from mmdet3d.models.backbones import MinkUNetBackbone
 from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
+from packaging.version import Version
 from torch import Tensor, nn
 
 # Beyond this, spconv's 32-bit index of the cells of a batch wraps, and far voxels become
@@ -22,6 +23,16 @@ def spconv_precision(device_type: str) -> AbstractContextManager:
     if torch.get_autocast_dtype(device_type) == torch.bfloat16:
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def _torchsparse_has_batch_first() -> bool:
+    """Whether coordinates are [batch, x, y, z], as torchsparse has them since version 2.1.
+
+    Before, they were [x, y, z, batch] (github.com/mit-han-lab/torchsparse, issue 264).
+    """
+    import torchsparse
+
+    return Version(torchsparse.__version__) >= Version('2.1.0')
 
 
 @MODELS.register_module()
@@ -88,9 +99,9 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             if self.sparseconv_backend == 'spconv':
                 with spconv_precision(voxel_features.device.type):
                     return self._forward_spconv(voxel_features, coors)
-            # mmdet3d's TorchSparse layers want the batch index last.
-            last = self.sparseconv_backend == 'torchsparse'
-            return super().forward(voxel_features, coors.roll(-1, dims=1) if last else coors)
+            if self.sparseconv_backend == 'torchsparse' and not _torchsparse_has_batch_first():
+                coors = coors.roll(-1, dims=1)
+            return super().forward(voxel_features, coors)
 
     def _forward_spconv(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
         from spconv.pytorch import SparseConvTensor

@@ -24,7 +24,7 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
         feature_columns: columns of the voxel means that the backbone sees, for instance ``(3,)``
             for the intensity alone. ``None`` passes all.
         kwargs: image arguments of :class:`mmdet3d.models.Det3DDataPreprocessor` (``mean``,
-            ``std``, ``bgr_to_rgb``, ``pad_size_divisor``, ...).
+            ``std``, ``bgr_to_rgb``, ...).
     """
 
     def __init__(
@@ -34,6 +34,11 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
         feature_columns: Sequence[int] | None = None,
         **kwargs,
     ) -> None:
+        if kwargs.get('pad_size_divisor', 1) != 1:
+            raise ValueError(
+                'pad_size_divisor is not supported, padding would count as image: resize the images '
+                'to multiples of the stride instead (ResizeImages).'
+            )
         super().__init__(voxel=False, **kwargs)
         if len(voxel_size) != 3 or min(voxel_size) <= 0:
             raise ValueError(
@@ -66,13 +71,22 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
 
     @torch.no_grad()
     def make_voxels(self, points: list[Tensor], training: bool) -> dict:
-        """Voxelise the clouds of a batch; see :meth:`simple_process` for the result."""
+        """Voxelise the clouds of a batch; see :meth:`simple_process` for the result.
+
+        Raises:
+            ValueError: if a point is not finite.
+        """
         batch_size = len(points)
         lengths = torch.tensor([len(p) for p in points], device=points[0].device)
         batch_index = torch.arange(batch_size, device=lengths.device).repeat_interleave(lengths)
-        features, coors, _ = voxelize(
-            torch.cat(points).float(), batch_index, self.voxel_size, batch_size
-        )
+        joined = torch.cat(points).float()
+        if not joined.isfinite().all():
+            bad = [int((~p.isfinite()).any(dim=1).sum()) for p in points]
+            raise ValueError(
+                f'Points must be finite; the samples of this batch have {bad} that are not. '
+                'PointsRangeFilter in the pipeline drops them.'
+            )
+        features, coors, _ = voxelize(joined, batch_index, self.voxel_size, batch_size)
         if training and self.max_sample_voxels is not None:
             keep = draw_per_sample(coors[:, 0], batch_size, self.max_sample_voxels)
             features, coors = features[keep], coors[keep]

@@ -114,7 +114,8 @@ class CalibrationHead(BaseModule):
             other; 0 is the official form.
         pixel_sampling: how a pixel feature is read at a projection, ``'bilinear'`` or
             ``'nearest'`` (official).
-        alignment: similarity before and after fusion, each with parameters of its own.
+        alignment: similarity before and after fusion, each with parameters of its own; ``None``
+            is the plain cosine.
         fusion: fusion module, or ``None``.
         occlusion: arguments of :func:`nclr_mm.geometry.occlusion_mask`, or ``None``.
         loss_contrast: contrastive loss on backbone features, or ``None``.
@@ -194,6 +195,11 @@ class CalibrationHead(BaseModule):
         self.max_translation = max_translation
         self.keypoints = self._merge('keypoints', self.default_keypoints, keypoints)
         self.test_cfg = self._merge('test_cfg', self.default_test_cfg, test_cfg)
+        if self.test_cfg['features'] not in ('fused', 'backbone'):
+            raise ValueError(
+                "test_cfg.features must be 'fused' or 'backbone', not "
+                f'{self.test_cfg["features"]!r}.'
+            )
         if self.test_cfg['window'] % 2 == 0:
             raise ValueError(f'test_cfg.window must be odd, not {self.test_cfg["window"]}.')
         self.solver = TASK_UTILS.build(self.test_cfg['solver'])
@@ -201,7 +207,7 @@ class CalibrationHead(BaseModule):
         def build(cfg: dict | None, **defaults) -> nn.Module | None:
             return None if cfg is None else MODELS.build(dict(defaults, **cfg))
 
-        alignment = alignment or dict(type='SymmetricAlignment')
+        alignment = alignment or dict(type='CosineAlignment')
         self.point_in = nn.Linear(point_channels, channels)
         self.alignment = build(alignment, channels=channels)
         self.fusion = build(fusion, channels=channels)
@@ -232,6 +238,11 @@ class CalibrationHead(BaseModule):
         losses.update(self.overlap_losses(scores, view, targets))
         if self.with_pose_loss:
             losses.update(self.pose_losses(scores, scene, view))
+        if not losses:
+            raise ValueError(
+                'Nothing is trained: the pose loss is switched off and every other loss is None; '
+                'give PoseLossSwitchHook begin=0, or another loss.'
+            )
         # What a loss that is left out would have trained still takes part, with a zero gradient:
         # distributed training waits for every parameter.
         first = next(name for name in losses if name.startswith('loss'))
@@ -263,6 +274,14 @@ class CalibrationHead(BaseModule):
 
         mask = pad(torch.ones_like(voxels['xyz'][:, 0], dtype=torch.bool))
         map_size = tuple(image_features.shape[-2:])
+        strides = [pixels / cells for pixels, cells in zip(image_size, map_size, strict=True)]
+        if strides[0] != strides[1] or strides[0] % 1:
+            raise ValueError(
+                f'Images of {image_size[0]}x{image_size[1]} give feature maps of '
+                f'{map_size[0]}x{map_size[1]}, which are not an even part of them, so that pixels '
+                'and features would not align: choose a height and a width that are multiples of '
+                'the largest stride of the image branch (32).'
+            )
         cameras = Cameras.from_samples(data_samples, image_size, map_size, image_features.device)
         pixels = image_features.flatten(2).transpose(1, 2)
         pixels = pixels.unflatten(0, cameras.cam2img.shape[:2])
@@ -293,11 +312,10 @@ class CalibrationHead(BaseModule):
         voxels after it."""
         losses = {}
         if self.loss_contrast is not None:
-            points = scene.points[:, None].expand(-1, targets.visible.shape[1], -1, -1)
             losses['loss_contrast'], losses['num_pairs'] = self.contrast(
                 self.loss_contrast,
                 self.alignment,
-                points,
+                scene.points,
                 scene.pixels,
                 targets.uv,
                 targets.visible,
@@ -330,7 +348,7 @@ class CalibrationHead(BaseModule):
         Args:
             loss: contrastive loss.
             alignment: similarity.
-            points: (B, V, N, C) voxel features of each camera.
+            points: (B, V, N, C) voxel features of each camera, or (B, N, C) the same for all.
             pixels: (B, V, h*w, C) maps.
             uv: (B, V, N, 2) projections in cells.
             visible: (B, V, N) bool, the pairs to draw from.
@@ -353,12 +371,12 @@ class CalibrationHead(BaseModule):
 
     @staticmethod
     def _of_pairs(values: Tensor, camera: Tensor, voxel: Tensor) -> Tensor:
-        """Values (B, V, N, C) of pairs (B, M); zeros, connected to them, where N is 0."""
-        if values.shape[2] == 0:
+        """Values (B, V, N, C) or (B, N, C) of pairs (B, M); connected zeros where N is 0."""
+        if values.shape[-2] == 0:
             zeros = values.sum() + values.new_zeros(values.shape[-1])
             return zeros.expand(*camera.shape, -1)
         sample = torch.arange(len(camera), device=camera.device)[:, None]
-        return values[sample, camera, voxel]
+        return values[sample, voxel] if values.dim() == 3 else values[sample, camera, voxel]
 
     def overlap_losses(self, logits: Tensor, view: View, targets: Targets) -> dict[str, Tensor]:
         """Which voxels fall into the image, and on which cells a voxel falls."""
