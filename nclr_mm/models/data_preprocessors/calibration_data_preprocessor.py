@@ -36,7 +36,7 @@ class CalibrationDataPreprocessor(Det3DDataPreprocessor):
     ) -> None:
         if kwargs.get('pad_size_divisor', 1) != 1:
             raise ValueError(
-                'pad_size_divisor is not supported, padding would count as image: resize the images '
+                'pad_size_divisor is not supported, for padding would count as image: resize them '
                 'to multiples of the stride instead (ResizeImages).'
             )
         super().__init__(voxel=False, **kwargs)
