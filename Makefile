@@ -3,7 +3,8 @@
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
 #   TORCH   torch, as arguments of `pip install`; machines with a GPU take the build that fits it
-#   SPCONV  spconv and cumm, the same way; "spconv-cu126 cumm-cu126" or "spconv-triton" for GPUs
+#   SPCONV  spconv and cumm, the same way; where nvidia-smi is found "spconv-cu126 cumm-cu126",
+#           which "spconv-triton" may replace; else those for CPUs
 #   PIP_FIND_LINKS (pip's own): folders with wheels; a built mmcv there saves its build
 
 SHELL := /bin/bash
@@ -15,7 +16,9 @@ FIT := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.10 python3,$(shell \
 	$(p) -c '$(FIT)' </dev/null >/dev/null 2>&1 && echo $(p))))
 TORCH ?= torch==2.13.0
-SPCONV ?= spconv==2.3.8 cumm==0.7.11
+# The plain wheel is for CPUs alone.
+SPCONV ?= $(if $(shell command -v nvidia-smi 2>/dev/null),spconv-cu126 cumm-cu126,\
+	spconv==2.3.8 cumm==0.7.11)
 MMCV := mmcv==2.1.0
 
 VENV := .venv

@@ -5,10 +5,11 @@ registers every component in mmdet3d's registries. `custom_imports = dict(import
 a config is all that is needed to use them.
 """
 
-from .environment import check_environment
+from .environment import check_devices, check_environment
 from .version import __version__
 
 check_environment()
+check_devices()
 
 from . import compat  # noqa: E402 (only after the check: it imports the packages checked)
 

@@ -1,6 +1,6 @@
 """Checks that the packages `nclr_mm` stands on are installed in versions that fit.
 
-Only package metadata is read, nothing is imported, so the check takes milliseconds and its message
+Only package metadata is read, nothing is imported, so the check is quick and its message
 comes before any import error or crash that an unfit package would cause.
 """
 
@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, util
+from pathlib import Path
 
 try:
+    from packaging.requirements import Requirement as PipRequirement
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 except ImportError as error:
@@ -21,6 +23,10 @@ except ImportError as error:
     ) from error
 
 PYTHON = '>=3.10,<3.13'  # as in the Makefile
+OPENMMLAB = ('mmengine', 'mmcv', 'mmdet', 'mmdet3d')
+# What the metadata ask for and nothing here imports (docs/install.md, "What `pip check` says");
+# OpenCV is checked by itself, under each of its names.
+NOT_NEEDED = {'opencv-python', 'open3d', 'black', 'flake8', 'plotly', 'parameterized', 'pytest'}
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,53 @@ def installed_distributions() -> dict[str, str]:
 
 
 def has_mmcv_operators() -> bool:
-    """Whether mmcv was installed with its compiled operators, without importing them."""
+    """Whether mmcv was installed with its compiled operators, without importing anything."""
     mmcv = util.find_spec('mmcv')
     if mmcv is None or not mmcv.submodule_search_locations:
         return False
-    return util.find_spec('mmcv._ext') is not None
+    folders = map(Path, mmcv.submodule_search_locations)
+    return any(True for folder in folders for _ in folder.glob('_ext.*'))
+
+
+def missing_dependency(
+    roots: Sequence[str] = OPENMMLAB, requires: Callable[[str], list[str] | None] | None = None
+) -> tuple[str, str] | None:
+    """The first package that the OpenMMLab packages stand on and that is not installed.
+
+    They are installed with ``--no-deps``, for what they ask for does not fit together, so pip does
+    not see to it.
+
+    Args:
+        roots (Sequence[str]): Installed packages to begin with.
+        requires (Callable): Requirements of a distribution by its name, None if it is not
+            installed. Defaults to this interpreter's.
+
+    Returns:
+        The missing requirement and the package that asks for it, or None.
+    """
+    requires = requires or _requires
+    seen = set(roots)
+    queue = list(roots)
+    while queue:
+        parent = queue.pop(0)
+        for text in requires(parent) or ():
+            requirement = PipRequirement(text)
+            name = requirement.name.lower().replace('_', '-').replace('.', '-')
+            unwanted = requirement.marker and not requirement.marker.evaluate({'extra': ''})
+            if unwanted or name in seen or name in NOT_NEEDED:
+                continue
+            if requires(name) is None:
+                return f'{requirement.name}{requirement.specifier}', parent
+            seen.add(name)
+            queue.append(name)
+    return None
+
+
+def _requires(name: str) -> list[str] | None:
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_environment(
@@ -113,6 +161,7 @@ def check_environment(
     installed: dict[str, str] | None = None,
     mmcv_operators: Callable[[], bool] = has_mmcv_operators,
     python: str | None = None,
+    dependency: Callable[[], tuple[str, str] | None] = missing_dependency,
 ) -> None:
     """Check all requirements and stop at the first one that is not met.
 
@@ -122,6 +171,7 @@ def check_environment(
             Defaults to those of this interpreter.
         mmcv_operators (Callable): Tells whether mmcv has its operators.
         python (str, optional): Version of Python. Defaults to that of this interpreter.
+        dependency (Callable): Finds a missing package that the OpenMMLab packages stand on.
 
     Raises:
         ImportError: One sentence that names the package missing or of an unfit or unreadable
@@ -137,6 +187,12 @@ def check_environment(
     for requirement in requirements:
         _check_requirement(requirement, installed)
     _check_cumm(installed)
+    missing = dependency()
+    if missing is not None:
+        raise ImportError(
+            f'nclr_mm needs {missing[0]}, which {missing[1]} stands on, but it is not installed; '
+            f'mend it with: pip install "{missing[0]}"'
+        )
     if not mmcv_operators():
         raise ImportError(
             f'nclr_mm needs mmcv with its compiled operators, but mmcv {installed["mmcv"]} is '
@@ -198,3 +254,25 @@ def _matches(name: str, pattern: str) -> bool:
     if pattern.endswith('*'):
         return name.startswith(pattern[:-1])
     return name == pattern
+
+
+def check_devices() -> None:
+    """Stop where torch sees a GPU that spconv cannot use; mmengine trains on it without asking.
+
+    Raises:
+        ImportError: One sentence with the command that mends it.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    try:
+        from spconv.cppconstants import CPU_ONLY_BUILD
+    except ImportError:  # spconv-triton is for GPUs and has no such constant
+        return
+    if CPU_ONLY_BUILD:
+        raise ImportError(
+            'nclr_mm needs an spconv for GPUs, for torch sees one and the spconv that is installed '
+            'is for CPUs alone; mend it with: pip uninstall -y spconv cumm && pip install '
+            'spconv-cu126 (or hide the GPU: export CUDA_VISIBLE_DEVICES=)'
+        )

@@ -8,7 +8,14 @@ import warnings
 
 import pytest
 
-from nclr_mm.environment import REQUIREMENTS, check_environment
+from nclr_mm.environment import (
+    NOT_NEEDED,
+    OPENMMLAB,
+    REQUIREMENTS,
+    check_devices,
+    check_environment,
+    missing_dependency,
+)
 
 FIT = {
     'numpy': '1.26.4',
@@ -33,7 +40,12 @@ FIT = {
 def check(installed, **options):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        check_environment(installed=installed, mmcv_operators=lambda: True, **options)
+        check_environment(
+            installed=installed,
+            mmcv_operators=lambda: True,
+            dependency=lambda: None,
+            **options,
+        )
 
 
 def test_this_environment_is_fit():
@@ -168,7 +180,9 @@ def test_two_opencv_packages_are_told():
 
 def test_mmcv_without_operators():
     with pytest.raises(ImportError, match=r'compiled operators.*MMCV_WITH_OPS=1 pip install'):
-        check_environment(installed=FIT, mmcv_operators=lambda: False)
+        check_environment(
+            installed=FIT, mmcv_operators=lambda: False, dependency=lambda: None
+        )
 
 
 def test_an_old_python():
@@ -217,3 +231,63 @@ def test_the_import_stops_before_anything_heavy(repo):
         'mend it with: pip install --no-deps "mmdet3d==1.4.0"'
     )
     assert heavy == 'False'
+
+
+def test_what_the_openmmlab_packages_stand_on():
+    """They are installed with --no-deps, so a package of theirs may be missing."""
+    table = {
+        'mmdet3d': ['numba>=0.5', 'open3d', 'faketools; extra == "tests"', 'old; python_version<"3"'],
+        'mmengine': ['Yet_Another.Formatter'],
+        'numba': ['llvmlite<1'],
+        'yet-another-formatter': [],
+        'llvmlite': [],
+    }
+    roots = ('mmengine', 'mmdet3d')
+    assert missing_dependency(roots, table.get) is None
+    del table['llvmlite']
+    assert missing_dependency(roots, table.get) == ('llvmlite<1', 'numba')
+    del table['yet-another-formatter']
+    assert missing_dependency(roots, table.get) == ('Yet_Another.Formatter', 'mmengine')
+    with pytest.raises(ImportError) as error:
+        check_environment(
+            installed=FIT,
+            mmcv_operators=lambda: True,
+            dependency=lambda: ('llvmlite<1', 'numba'),
+        )
+    assert str(error.value) == (
+        'nclr_mm needs llvmlite<1, which numba stands on, but it is not installed; '
+        'mend it with: pip install "llvmlite<1"'
+    )
+
+
+def test_make_installs_all_that_the_openmmlab_packages_stand_on(repo):
+    pins = (repo / 'requirements/runtime.txt').read_text() + (
+        repo / 'requirements/build.txt'
+    ).read_text()
+    pinned = {
+        re.sub(r'[._]', '-', name.lower()) for name in re.findall(r'^([\w.-]+)==', pins, re.M)
+    }
+    asked = []
+
+    def record(name):
+        asked.append(name)
+        from importlib import metadata
+
+        return metadata.requires(name) or []
+
+    assert missing_dependency(OPENMMLAB, record) is None
+    assert len(asked) > 40
+    assert set(asked) - pinned <= {'mmcv', 'torch'}
+    assert not NOT_NEEDED & pinned
+
+
+def test_a_gpu_with_an_spconv_for_cpus(monkeypatch):
+    from spconv import cppconstants
+
+    check_devices()
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr(cppconstants, 'CPU_ONLY_BUILD', True)
+    with pytest.raises(ImportError, match='needs an spconv for GPUs.*pip install spconv-cu126'):
+        check_devices()
+    monkeypatch.setattr(cppconstants, 'CPU_ONLY_BUILD', False)
+    check_devices()
