@@ -80,18 +80,26 @@ def create_infos(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_args(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        args = parse_args(argv)
         if args.command == 'simulation':
             from nclr_mm.simulation import cli
 
             cli.run(args)
         else:
             create_infos(args)
+    except ModuleNotFoundError as error:
+        extra = 'sim' if 'simulation' in argv else 'nuscenes'
+        return _fail(f'{error.name} is not installed; mend it with: pip install -e ".[{extra}]"')
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        return _fail(str(error))
     return 0
+
+
+def _fail(message: str) -> int:
+    print(f'error: {message}', file=sys.stderr)
+    return 1
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ TEST_SETS = {'frames': 'heldout', 'street': 'val'}
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--work-dir', default='work_dirs/demo', help='default %(default)s')
-    parser.add_argument('--data-dir', default='data/simulation', help='default %(default)s')
+    parser.add_argument('--data-dir', default='data/demo', help='default %(default)s')
     parser.add_argument(
         '--frames', type=int, default=30, help='frames of each of two streets; at least 10'
     )
@@ -57,17 +57,24 @@ class Steps:
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.changed = False
 
-    def run(self, name: str, *commands: list[str], resumes: str | None = None) -> float:
+    def run(
+        self,
+        name: str,
+        *commands: list[str],
+        resumes: str | None = None,
+        made: Path | None = None,
+    ) -> float:
         """Run the commands of a step unless they ran before; seconds that they took.
 
         ``resumes`` is the folder in which a command goes on after an interruption; what another
-        command, or one with other inputs, left there is removed.
+        command, or one with other inputs, left there is removed. ``made`` is a file that the
+        commands wrote: where it is gone or changed, they run again.
         """
         stamp, started = (self.work_dir / f'{name}.{end}' for end in ('json', 'started'))
         lines = [' '.join(['python', *command]) for command in commands]
         if not self.changed and stamp.is_file():
             done = json.loads(stamp.read_text())
-            if done['commands'] == lines:
+            if done['commands'] == lines and done.get('made') == content(made):
                 print(f'{name}: done before')
                 return done['seconds']
         goes_on = not self.changed and started.is_file() and started.read_text() == '\n'.join(lines)
@@ -83,9 +90,14 @@ class Steps:
         self.changed = True  # later steps build on this one
         seconds = time.monotonic() - start
         partial = stamp.with_suffix('.tmp')
-        partial.write_text(json.dumps(dict(commands=lines, seconds=seconds)))
+        partial.write_text(json.dumps(dict(commands=lines, seconds=seconds, made=content(made))))
         os.replace(partial, stamp)
         return seconds
+
+
+def content(path: Path | None) -> str | None:
+    """Text of a file; None without one."""
+    return path.read_text() if path is not None and path.is_file() else None
 
 
 def newest_metrics(work_dir: Path) -> dict[str, float]:
@@ -202,7 +214,8 @@ def main() -> None:
     simulate = [
         *('tools/create_data.py', 'simulation', '--out', args.data_dir, '--overwrite'),
         *('--layout', 'semantickitti', '--frames', str(2 * args.frames), '--scenes', '2'),
-        *('--seed', str(args.seed), '--workers', str(os.cpu_count())),
+        # A worker takes up to 1 GB.
+        *('--seed', str(args.seed), '--workers', str(min(4, len(os.sched_getaffinity(0))))),
     ]
     infos = [
         *('tools/create_data.py', 'semantickitti', '--root-path', data.rstrip('/')),
@@ -219,7 +232,7 @@ def main() -> None:
     ]
     checkpoint = str(work_dir / 'train' / f'iter_{iters}.pth')
     seconds = {
-        'simulate': steps.run('simulate', simulate, infos),
+        'simulate': steps.run('simulate', simulate, infos, made=Path(data) / 'simulation.json'),
         'test before training': test('before'),
         'train': steps.run('train', train, resumes='train'),
         'test after training': test('after', checkpoint),

@@ -13,6 +13,7 @@ from nclr_mm.engine.command_line import (
     build_runner,
     load_config,
     report_user_errors,
+    require_checkpoint,
 )
 
 
@@ -31,8 +32,7 @@ def prepare(args: argparse.Namespace) -> Config:
     """The config as the command line wants it."""
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
-    if args.checkpoint and '://' not in args.checkpoint:
-        open(args.checkpoint, 'rb').close()  # a missing file is named before anything starts
+    require_checkpoint(args.checkpoint)
     return cfg
 
 

@@ -13,6 +13,7 @@ from nclr_mm.engine.command_line import (
     build_runner,
     load_config,
     report_user_errors,
+    require_checkpoint,
 )
 
 
@@ -62,8 +63,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.get('load_from') and '://' not in cfg.load_from:
-        open(cfg.load_from, 'rb').close()  # a missing file is named before anything starts
+    require_checkpoint(cfg.get('load_from'))
     return cfg
 
 

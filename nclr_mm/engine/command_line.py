@@ -12,7 +12,13 @@ from mmengine.runner import Runner
 
 from .distributed import prepare_cpu_processes
 
-__all__ = ['add_run_arguments', 'build_runner', 'load_config', 'report_user_errors']
+__all__ = [
+    'add_run_arguments',
+    'build_runner',
+    'load_config',
+    'report_user_errors',
+    'require_checkpoint',
+]
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +71,12 @@ def load_config(args: argparse.Namespace) -> Config:
         raise PermissionError(f'The work directory {cfg.work_dir} cannot be written.')
     prepare_cpu_processes(cfg)
     return cfg
+
+
+def require_checkpoint(checkpoint: str | None) -> None:
+    """Raise FileNotFoundError where a local checkpoint is missing, before anything starts."""
+    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'There is no checkpoint {checkpoint}.')
 
 
 def report_user_errors(prepare: Callable[[], Config]) -> Config:

@@ -175,9 +175,13 @@ def generate(
             'nclr_mm': __version__,
         }
         write_text(partial / MARKER, [json.dumps(origin)])
+        # Renamed before it is deleted: an interruption leaves one or the other, never a half of it.
+        old = final.with_name(f'.{layout}.old')
+        shutil.rmtree(old, ignore_errors=True)
         if final.exists():
-            shutil.rmtree(final)
+            os.replace(final, old)
         os.replace(partial, final)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final

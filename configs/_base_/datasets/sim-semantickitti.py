@@ -1,11 +1,11 @@
 # A simulated drive in the SemanticKITTI layout, one camera: frames of one street to train on, its
 # next frames and another street to test on.
-#   python tools/create_data.py simulation --out data/simulation --layout semantickitti \
+#   python tools/create_data.py simulation --out data/demo --layout semantickitti \
 #     --frames 60 --scenes 2
-#   python tools/create_data.py semantickitti --root-path data/simulation/semantickitti \
+#   python tools/create_data.py semantickitti --root-path data/demo/semantickitti \
 #     --split train=00:0-23 --split heldout=00:24-29 --split val=01:0-5
 _base_ = ['./semantickitti-calib-160x512.py']
-data_root = 'data/simulation/semantickitti/'
+data_root = 'data/demo/semantickitti/'
 
 # No image augmentation, which a short training has no time to gain from.
 train_pipeline = [

@@ -132,6 +132,12 @@ def _frames(root: Path, part: Part) -> list[tuple[str, str]]:
     velodyne = root / 'sequences' / part.sequence / 'velodyne'
     common.require_directory(velodyne, 'expected the scans of this sequence')
     stems = sorted(path.stem for path in velodyne.glob('*.bin'))
+    strange = [stem for stem in stems if not stem.isdecimal()]
+    if strange:
+        raise ValueError(
+            f'{velodyne / strange[0]}.bin is no scan of the layout, whose names are numbers such as '
+            '000000.bin: move it away.'
+        )
     if part.first is not None:
         stems = [stem for stem in stems if part.first <= int(stem) <= part.last]
         expected = part.last - part.first + 1
