@@ -180,9 +180,7 @@ def test_two_opencv_packages_are_told():
 
 def test_mmcv_without_operators():
     with pytest.raises(ImportError, match=r'compiled operators.*MMCV_WITH_OPS=1 pip install'):
-        check_environment(
-            installed=FIT, mmcv_operators=lambda: False, dependency=lambda: None
-        )
+        check_environment(installed=FIT, mmcv_operators=lambda: False, dependency=lambda: None)
 
 
 def test_an_old_python():
@@ -236,7 +234,12 @@ def test_the_import_stops_before_anything_heavy(repo):
 def test_what_the_openmmlab_packages_stand_on():
     """They are installed with --no-deps, so a package of theirs may be missing."""
     table = {
-        'mmdet3d': ['numba>=0.5', 'open3d', 'faketools; extra == "tests"', 'old; python_version<"3"'],
+        'mmdet3d': [
+            'numba>=0.5',
+            'open3d',
+            'faketools; extra == "tests"',
+            'old; python_version<"3"',
+        ],
         'mmengine': ['Yet_Another.Formatter'],
         'numba': ['llvmlite<1'],
         'yet-another-formatter': [],
@@ -287,7 +290,7 @@ def test_a_gpu_with_an_spconv_for_cpus(monkeypatch):
     check_devices()
     monkeypatch.setattr('torch.cuda.is_available', lambda: True)
     monkeypatch.setattr(cppconstants, 'CPU_ONLY_BUILD', True)
-    with pytest.raises(ImportError, match='needs an spconv for GPUs.*pip install spconv-cu126'):
+    with pytest.raises(ImportError, match=r'needs an spconv for GPUs.*pip install spconv-cu126'):
         check_devices()
     monkeypatch.setattr(cppconstants, 'CPU_ONLY_BUILD', False)
     check_devices()

@@ -622,6 +622,10 @@ SEMANTICKITTI_FAULTS = {
         lambda r: (r / SEQUENCE / 'poses.txt').write_bytes(b'\xff' * 24),
         r'poses\.txt is not UTF-8 text: ',
     ),
+    'a file that is no scan': (
+        lambda r: (r / SEQUENCE / 'velodyne/._000000.bin').write_bytes(bytes(16)),
+        r'velodyne/\._000000\.bin is no scan of the layout',
+    ),
     'no split': (
         lambda r: (r / 'splits.json').write_text('{"train": []}'),
         r'splits\.json names nothing: each of its splits is empty',

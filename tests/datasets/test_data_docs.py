@@ -1,6 +1,9 @@
 """The examples of docs/data.md run as they are written."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +38,17 @@ def test_your_own_rig(blocks, repo, tmp_path, monkeypatch):
     # Ten metres ahead and a tenth below the LiDAR: the middle of the image, in its frame.
     truth = sample['data_samples'].lidar2cam[0] @ sample['data_samples'].perturbation
     np.testing.assert_allclose(truth @ [10.3, 0, -0.1, 1], [0, 0, 10, 1], atol=1e-9)
+
+    arguments = ['tools/train.py', str(folder / 'mine.py'), '--work-dir', str(tmp_path / 'work')]
+    arguments[0] = str(repo / arguments[0])
+    done = subprocess.run(
+        [sys.executable, *arguments, '--cfg-options', 'train_cfg.max_iters=1'],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(repo)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'calib/num_poses: 1' in done.stdout
 
 
 def test_every_transform_is_in_the_table(repo):

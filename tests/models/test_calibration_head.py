@@ -252,8 +252,29 @@ def test_only_so_many_voxels_are_drawn_and_each_once():
         (dict(test_cfg=dict(window=4), **LOSSES), 'window must be odd'),
         (dict(), 'at least one loss'),
         (dict(test_cfg=dict(mutal=True), **LOSSES), 'mutal'),
+        (dict(test_cfg=dict(features='fusd'), **LOSSES), "must be 'fused' or 'backbone'"),
     ],
 )
 def test_bad_arguments_are_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         CalibrationHead(point_channels=64, **kwargs)
+
+
+def test_no_alignment_is_the_plain_cosine():
+    from nclr_mm.models.layers import CosineAlignment, SymmetricAlignment
+
+    assert not isinstance(CalibrationHead(64, **LOSSES).alignment, SymmetricAlignment)
+    assert isinstance(CalibrationHead(64, alignment=None, **LOSSES).alignment, CosineAlignment)
+
+
+def test_a_head_that_trains_nothing_says_so():
+    head = plain_head(with_pose_loss=True)
+    head.with_pose_loss = False  # as PoseLossSwitchHook does early in training
+    with pytest.raises(ValueError, match='Nothing is trained: the pose loss is switched off'):
+        head.loss(head.make_scene(*scene_of_cells([camera_pose(0)]), IMAGE))
+
+
+def test_maps_that_are_no_even_part_of_the_image_are_refused():
+    features, voxels, _, samples = scene_of_cells([camera_pose(0)])
+    with pytest.raises(ValueError, match='370x1226 give feature maps of 96x312'):
+        plain_head().make_scene(features, voxels, torch.zeros(1, 64, 96, 312), samples, (370, 1226))

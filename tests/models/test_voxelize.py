@@ -108,3 +108,13 @@ def test_different_image_sizes_in_a_batch_are_refused():
 def test_bad_voxel_sizes_are_refused(kwargs):
     with pytest.raises(ValueError, match='voxel_size'):
         CalibrationDataPreprocessor(**kwargs)
+
+
+def test_points_that_are_not_finite_are_refused():
+    preprocessor = CalibrationDataPreprocessor(voxel_size=[0.2] * 3)
+    points = torch.rand(5, 4)
+    points[3, 1] = torch.nan
+    with pytest.raises(ValueError, match=r'have \[0, 1\] that are not'):
+        preprocessor.make_voxels([torch.rand(4, 4), points], training=True)
+    with pytest.raises(ValueError, match='padding would count as image'):
+        CalibrationDataPreprocessor(voxel_size=[0.2] * 3, pad_size_divisor=32)

@@ -74,6 +74,23 @@ def test_no_footprint_meets_another_or_the_ego_vehicle(seed, index, frames):
     }
 
 
+def test_replaced_data_are_whole_or_not_there(tmp_path, monkeypatch):
+    generate(tmp_path, 1, layout='kitti', progress=False)
+    final, deleted = tmp_path / 'kitti', []
+    remove = module.shutil.rmtree
+
+    def record(path, **kwargs):
+        if path.exists():
+            deleted.append(path.name)
+        remove(path, **kwargs)
+
+    monkeypatch.setattr(module.shutil, 'rmtree', record)
+    generate(tmp_path, 1, seed=1, layout='kitti', overwrite=True, progress=False)
+    assert deleted == ['.kitti.old']
+    assert [path.name for path in tmp_path.iterdir()] == ['kitti']
+    assert json.loads((final / 'simulation.json').read_text())['seed'] == 1
+
+
 def test_existing_data_is_kept_unless_overwrite(tmp_path):
     generate(tmp_path, 1, layout='kitti', progress=False)
     stale = tmp_path / 'kitti/stale'

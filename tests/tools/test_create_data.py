@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import subprocess
 import sys
 
 import pytest
@@ -113,6 +114,32 @@ def test_the_ray_caster_is_imported_by_the_simulation_alone(create_data, tmp_pat
     root = make_kitti(tmp_path / 'kitti')
     assert create_data(['kitti', '--root-path', str(root)]) == 0
     assert not [name for name in sys.modules if name.startswith('nclr_mm.simulation')]
+
+
+WITHOUT_MODULE = """
+import runpy, sys
+sys.modules[sys.argv[1]] = None  # importing it now fails
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize(
+    ('command', 'module', 'extra'),
+    [('simulation', 'trimesh', 'sim'), ('nuscenes', 'nuscenes', 'nuscenes')],
+)
+def test_a_missing_extra_is_named(command, module, extra, repo, tmp_path):
+    arguments = ['--out', str(tmp_path / 'out'), '--frames', '1']
+    if command == 'nuscenes':
+        arguments = ['--root-path', str(make_nuscenes(tmp_path / 'nuscenes'))]
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT_MODULE, module, 'tools/create_data.py', command, *arguments],
+        cwd=repo,
+        capture_output=True,
+        text=True,
+    )
+    message = f'error: {module} is not installed; mend it with: pip install -e ".[{extra}]"\n'
+    assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (1, message)
 
 
 def test_simulation_options_are_the_simulations_own(create_data, capsys):

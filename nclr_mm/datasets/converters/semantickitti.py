@@ -135,7 +135,7 @@ def _frames(root: Path, part: Part) -> list[tuple[str, str]]:
     strange = [stem for stem in stems if not stem.isdecimal()]
     if strange:
         raise ValueError(
-            f'{velodyne / strange[0]}.bin is no scan of the layout, whose names are numbers such as '
+            f'{velodyne / strange[0]}.bin is no scan of the layout, named by numbers as '
             '000000.bin: move it away.'
         )
     if part.first is not None:
