@@ -6,6 +6,7 @@ import argparse
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
 
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.engine.command_line import (
@@ -60,9 +61,11 @@ def prepare(args: argparse.Namespace) -> Config:
                 f'--auto-scale-lr needs auto_scale_lr.base_batch_size, which {args.config} lacks.'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.resume not in (None, 'auto'):
+        cfg.resume, cfg.load_from = True, args.resume
+    elif args.resume == 'auto' and find_latest_checkpoint(cfg.work_dir):
+        cfg.resume, cfg.load_from = True, None
+    # Without a checkpoint to go on from, the run starts as it did at first: from load_from.
     require_checkpoint(cfg.get('load_from'))
     return cfg
 

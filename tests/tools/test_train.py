@@ -122,6 +122,21 @@ def test_train_resume_and_test(run, folder):
     assert (folder / 'elsewhere').is_dir()
 
 
+def test_the_first_run_with_resume_starts_from_the_weights_that_are_given(run, folder):
+    """A job that is always started with --resume must not lose its load_from the first time."""
+    weight = torch.full((2, 2), 3.0)
+    torch.save(
+        dict(state_dict={'linear.weight': weight, 'linear.bias': torch.zeros(2)}), 'start.pth'
+    )
+    done = run(
+        *('train.py', 'tiny.py', '--resume', '--work-dir', 'out'),
+        *('--cfg-options', 'load_from=start.pth', 'optim_wrapper.optimizer.lr=0'),
+        'train_cfg.max_epochs=1',
+    )
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(load(folder / 'out/epoch_1.pth')['state_dict']['linear.weight'], weight)
+
+
 def test_options(run, folder):
     done = run(
         'train.py',
@@ -146,8 +161,8 @@ def test_options(run, folder):
         (['train.py', 'missing.py'], 'train.py: There is no config missing.py.'),
         (['test.py', 'missing.py'], 'test.py: There is no config missing.py.'),
         (['train.py', 'tiny.py', '--work-dir', 'tiny.py/sub'], 'work directory tiny.py/sub'),
-        (['train.py', 'tiny.py', '--resume', 'missing.pth'], "'missing.pth'"),
-        (['test.py', 'tiny.py', 'missing.pth'], "'missing.pth'"),
+        (['train.py', 'tiny.py', '--resume', 'missing.pth'], 'no checkpoint missing.pth.'),
+        (['test.py', 'tiny.py', 'missing.pth'], 'no checkpoint missing.pth.'),
         (['train.py', 'tiny.py', '--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
         (
             ['train.py', 'tiny.py', '--amp', '--cfg-options', 'optim_wrapper.type=Other'],
