@@ -33,13 +33,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         'semantickitti', help='SemanticKITTI, or a drive in the KITTI odometry layout'
     )
     _add_common_arguments(semantickitti, 'data/semantickitti', 'semantickitti')
-    semantickitti.add_argument(
-        '--split',
-        action='append',
-        metavar='NAME=SEQ[:FIRST-LAST][,...]',
-        help='sequences and frames (both ends included) of a split, such as train=00:0-29,01; '
-        'may be repeated, equal names are joined; default: the official train, val and test',
-    )
+    _add_split_argument(semantickitti)
+
+    semanticposs = commands.add_parser('semanticposs', help='SemanticPOSS, labelled scans')
+    _add_common_arguments(semanticposs, 'data/semanticposs', 'semanticposs')
+    _add_split_argument(semanticposs)
 
     kitti = commands.add_parser('kitti', help='KITTI object detection')
     _add_common_arguments(kitti, 'data/kitti', 'kitti')
@@ -58,10 +56,20 @@ def _add_common_arguments(parser: argparse.ArgumentParser, root: str, tag: str) 
     parser.add_argument('--check', action='store_true', help='read every scan and image fully')
 
 
+def _add_split_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--split',
+        action='append',
+        metavar='NAME=SEQ[:FIRST-LAST][,...]',
+        help='sequences and frames (both ends included) of a split, such as train=00:0-29,01; '
+        'may be repeated, equal names are joined; default: the official splits',
+    )
+
+
 def create_infos(args: argparse.Namespace) -> None:
     """Write the info files of a data set."""
     from nclr_mm.datasets import converters
-    from nclr_mm.datasets.converters.semantickitti import parse_splits
+    from nclr_mm.datasets.converters.sequences import parse_splits
 
     options = dict(
         root_path=args.root_path,
@@ -72,9 +80,9 @@ def create_infos(args: argparse.Namespace) -> None:
     )
     if args.command == 'nuscenes':
         converters.create_nuscenes_infos(version=args.version, hold_out=args.hold_out, **options)
-    elif args.command == 'semantickitti':
-        splits = parse_splits(args.split) if args.split else None
-        converters.create_semantickitti_infos(splits=splits, **options)
+    elif args.command in ('semantickitti', 'semanticposs'):
+        create = getattr(converters, f'create_{args.command}_infos')
+        create(splits=parse_splits(args.split) if args.split else None, **options)
     else:
         converters.create_kitti_infos(**options)
 

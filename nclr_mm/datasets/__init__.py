@@ -2,12 +2,20 @@ from . import transforms
 from .calibration_dataset import CalibrationDataset
 from .kitti import KittiCalibrationDataset
 from .nuscenes import NuScenesCalibrationDataset
+from .segmentation import (
+    NuScenesSegmentationDataset,
+    SemanticKittiSegmentationDataset,
+    SemanticPossDataset,
+)
 from .semantickitti import SemanticKittiCalibrationDataset
 
 __all__ = [
     'CalibrationDataset',
     'KittiCalibrationDataset',
     'NuScenesCalibrationDataset',
+    'NuScenesSegmentationDataset',
     'SemanticKittiCalibrationDataset',
+    'SemanticKittiSegmentationDataset',
+    'SemanticPossDataset',
     'transforms',
 ]

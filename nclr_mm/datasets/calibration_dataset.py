@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import load
 
 from .checks import check_intrinsics, check_rigid
+from .infos import read_infos
 
 
 @DATASETS.register_module()
@@ -74,39 +74,12 @@ class CalibrationDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the info file and check all its matrices at once."""
-        if not osp.isfile(self.ann_file):
-            raise FileNotFoundError(
-                f'The info file {self.ann_file} is missing; it is made by {self.CREATE_COMMAND}.'
-            )
-        infos = self._read_infos()
+        infos = read_infos(self.ann_file, self.CREATE_COMMAND)
         for key, value in infos['metainfo'].items():
             self._metainfo.setdefault(key, value)  # as BaseDataset: the class and config win
         samples = [self.parse_data_info(entry) for entry in infos['data_list']]
-        if not samples:
-            raise ValueError(f'The info file {self.ann_file} lists no sample.')
         self._check_matrices(samples)
         return samples
-
-    def _read_infos(self) -> dict:
-        try:
-            infos = load(self.ann_file)
-        except OSError:
-            raise
-        except Exception as error:  # unpickling what is no pickle may raise anything
-            raise ValueError(
-                f'The info file {self.ann_file} cannot be read, it is cut short, damaged or no '
-                f'info file: {error!r}; it is made by {self.CREATE_COMMAND}.'
-            ) from error
-        if (
-            not isinstance(infos, dict)
-            or not isinstance(infos.get('metainfo'), dict)
-            or not isinstance(infos.get('data_list'), list)
-        ):
-            raise ValueError(
-                f"The info file {self.ann_file} must hold a dict with the dict 'metainfo' and the "
-                f"list 'data_list'; it is made by {self.CREATE_COMMAND}."
-            )
-        return infos
 
     def __len__(self) -> int:
         return super().__len__() * self.repeats

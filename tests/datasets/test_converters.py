@@ -10,7 +10,7 @@ import pytest
 
 from nclr_mm.datasets import converters
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
-from nclr_mm.datasets.converters.semantickitti import Part, parse_split
+from nclr_mm.datasets.converters.sequences import Part, parse_split
 from tests.datasets.layouts import make_nuscenes, make_semantickitti
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 
-from . import common
+from . import common, sequences
 
 NUM_PTS_FEATS = 4  # x, y, z, intensity
 # Folder of each colour camera and its projection in calib.txt.
@@ -24,46 +21,11 @@ OFFICIAL_SPLITS = {
     'test': [f'{i:02d}' for i in range(11, 22)],
 }
 
-_PART = re.compile(r'(\d+)(?::(\d+)-(\d+))?')
-
-
-class Part(NamedTuple):
-    """Frames ``first`` to ``last``, both included, of a sequence; None is open."""
-
-    sequence: str
-    first: int | None = None
-    last: int | None = None
-
-
-def parse_split(text: str) -> tuple[str, list[Part]]:
-    """Read ``name=sequence[:first-last][,...]``, such as ``train=00:0-29,01``.
-
-    Raises:
-        ValueError: if ``text`` has another form.
-    """
-    name, _, rest = text.partition('=')
-    matches = [_PART.fullmatch(item) for item in rest.split(',')]
-    if not name or not all(matches):
-        raise ValueError(f'A split reads name=sequence[:first-last][,...], got {text!r}.')
-    parts = []
-    for sequence, first, last in (match.groups() for match in matches):
-        frames = (int(first), int(last)) if first else (None, None)
-        parts.append(Part(f'{int(sequence):02d}', *frames))
-    return name, parts
-
-
-def parse_splits(texts: Iterable[str]) -> dict[str, list[Part]]:
-    """Read splits as `parse_split` does; the parts of equal names are joined in order."""
-    splits: dict[str, list[Part]] = {}
-    for name, parts in map(parse_split, texts):
-        splits.setdefault(name, []).extend(parts)
-    return splits
-
 
 def create_semantickitti_infos(
     root_path: str | Path,
     out_dir: str | Path | None = None,
-    splits: dict[str, list[Part]] | None = None,
+    splits: dict[str, list[sequences.Part]] | None = None,
     extra_tag: str = 'semantickitti',
     workers: int = 1,
     check: bool = False,
@@ -88,67 +50,17 @@ def create_semantickitti_infos(
     """
     root = common.require_directory(Path(root_path), 'expected the root of SemanticKITTI')
     common.check_options(Path(out_dir or root), workers)
-    common.require_directory(root / 'sequences', 'expected a folder for each sequence in it')
-    chosen = {
-        split: [frame for part in parts for frame in _frames(root, part)]
-        for split, parts in (splits or _own(root) or _official(root)).items()
-    }
-    needed = sorted({frame for frames in chosen.values() for frame in frames})
-    sequences = {name: _Sequence(root, name) for name in sorted({s for s, _ in needed})}
-    entries = common.map_with_progress(
-        partial(_frame_info, root, sequences, check), needed, workers
+    chosen = sequences.chosen_frames(root, splits, OFFICIAL_SPLITS)
+    names = sorted({name for frames in chosen.values() for name, _ in frames})
+    drives = {name: _Sequence(root, name) for name in names}
+    return sequences.write_infos(
+        chosen,
+        partial(_frame_info, root, drives, check),
+        Path(out_dir or root),
+        extra_tag,
+        'semantickitti',
+        workers,
     )
-    infos = dict(zip(needed, entries, strict=True))
-    written = {}
-    for split, frames in chosen.items():
-        path = Path(out_dir or root) / f'{extra_tag}_infos_{split}.pkl'
-        data_list = [infos[frame] for frame in frames]
-        written[split] = common.write_infos(path, dict(dataset='semantickitti'), data_list)
-    return written
-
-
-def _own(root: Path) -> dict[str, list[Part]] | None:
-    present = {path.name for path in (root / 'sequences').iterdir()}
-    splits = common.own_splits(root, present)
-    return splits and {split: [Part(s) for s in names] for split, names in splits.items() if names}
-
-
-def _official(root: Path) -> dict[str, list[Part]]:
-    splits = {}
-    for split, sequences in OFFICIAL_SPLITS.items():
-        present = [s for s in sequences if (root / 'sequences' / s).is_dir()]
-        missing = [s for s in sequences if s not in present]
-        if missing:
-            print(f'{split}: left out for want of {root}/sequences: {", ".join(missing)}')
-        if present:
-            splits[split] = [Part(s) for s in present]
-    if not splits:
-        raise FileNotFoundError(f'{root / "sequences"} holds none of the sequences 00 to 21.')
-    return splits
-
-
-def _frames(root: Path, part: Part) -> list[tuple[str, str]]:
-    """(sequence, stem) of the frames of a part, in order."""
-    velodyne = root / 'sequences' / part.sequence / 'velodyne'
-    common.require_directory(velodyne, 'expected the scans of this sequence')
-    stems = sorted(path.stem for path in velodyne.glob('*.bin'))
-    strange = [stem for stem in stems if not stem.isdecimal()]
-    if strange:
-        raise ValueError(
-            f'{velodyne / strange[0]}.bin is no scan of the layout, named by numbers as '
-            '000000.bin: move it away.'
-        )
-    if part.first is not None:
-        stems = [stem for stem in stems if part.first <= int(stem) <= part.last]
-        expected = part.last - part.first + 1
-        if len(stems) != expected:
-            raise ValueError(
-                f'{velodyne} has {len(stems)} scans from {part.first} to {part.last}, '
-                f'expected {expected}.'
-            )
-    if not stems:
-        raise ValueError(f'{velodyne} has no scan.')
-    return [(part.sequence, stem) for stem in stems]
 
 
 class _Sequence:
@@ -204,16 +116,17 @@ def _table(path: Path, columns: int) -> np.ndarray:
 
 
 def _frame_info(
-    root: Path, sequences: dict[str, _Sequence], check: bool, frame: tuple[str, str]
+    root: Path, drives: dict[str, _Sequence], check: bool, frame: tuple[str, str]
 ) -> dict:
     name, stem = frame
-    sequence = sequences[name]
+    sequence = drives[name]
     scan = sequence.folder / 'velodyne' / f'{stem}.bin'
     num_points = common.count_points(scan, NUM_PTS_FEATS)
     if check:
         common.check_points(scan, NUM_PTS_FEATS)
     info = dict(
         sample_idx=f'{name}_{stem}',
+        scene=name,
         lidar_points=dict(
             lidar_path=scan.relative_to(root).as_posix(), num_pts_feats=NUM_PTS_FEATS
         ),

@@ -6,6 +6,7 @@ from .images import (
     RandomFlipImages,
     ResizeImages,
 )
+from .labels import LoadPointLabels
 from .loading import LoadCalibratedImages, LoadLidarPoints
 from .perturbation import RigidPerturbation
 from .points import ScalePointIntensity
@@ -14,6 +15,7 @@ __all__ = [
     'CropImages',
     'LoadCalibratedImages',
     'LoadLidarPoints',
+    'LoadPointLabels',
     'PhotoMetricJitter',
     'RandomCropResizeImages',
     'RandomFlipImages',

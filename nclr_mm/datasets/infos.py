@@ -1,0 +1,46 @@
+"""Reading of info files."""
+
+from __future__ import annotations
+
+import os.path as osp
+
+from mmengine.fileio import load
+
+
+def read_infos(path: str, create_command: str) -> dict:
+    """Read an info file and check its outer form.
+
+    Args:
+        path: the info file.
+        create_command: what makes it, for the errors.
+
+    Returns:
+        ``dict(metainfo=dict(...), data_list=[...])`` with at least one entry.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read, has another form, or lists no sample.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'The info file {path} is missing; it is made by {create_command}.')
+    try:
+        infos = load(path)
+    except OSError:
+        raise
+    except Exception as error:  # unpickling what is no pickle may raise anything
+        raise ValueError(
+            f'The info file {path} cannot be read, it is cut short, damaged or no '
+            f'info file: {error!r}; it is made by {create_command}.'
+        ) from error
+    if (
+        not isinstance(infos, dict)
+        or not isinstance(infos.get('metainfo'), dict)
+        or not isinstance(infos.get('data_list'), list)
+    ):
+        raise ValueError(
+            f"The info file {path} must hold a dict with the dict 'metainfo' and the "
+            f"list 'data_list'; it is made by {create_command}."
+        )
+    if not infos['data_list']:
+        raise ValueError(f'The info file {path} lists no sample.')
+    return infos

@@ -1,0 +1,201 @@
+"""Scans with a label for each point."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections.abc import Callable, Sequence
+
+from mmdet3d.datasets import Seg3DDataset
+from mmdet3d.registry import DATASETS
+from mmengine.logging import print_log
+
+from ..infos import read_infos
+from . import label_maps
+from .label_maps import LabelMap
+from .subsets import SCENES, choose_frames, describe
+
+
+class SegmentationDataset(Seg3DDataset):
+    """Scans and label files listed in an info file of ``tools/create_data.py``.
+
+    Classes, colours and the map from raw labels are those of the data set (``LABELS``). Points of
+    no class have the label ``len(classes)``, which is the ``ignore_index`` of mmdet3d's heads and
+    metrics.
+
+    Args:
+        ann_file: the info file, relative to ``data_root`` unless absolute.
+        data_root: root of the data.
+        data_prefix: folders, relative to ``data_root``, of the scans (``pts``) and of the label
+            files (``pts_semantic_mask``, ``pts_panoptic_mask``). None takes those of the layout.
+        fraction: part of the labelled frames to use, in (0, 1].
+        protocol: how they are chosen, see :mod:`nclr_mm.datasets.segmentation.subsets`; None takes
+            that of the class.
+        offset: shifts the choice, for repeats.
+        repeats: how many times an epoch goes through the chosen frames.
+        panoptic: whether the frames must have panoptic labels.
+        pipeline, test_mode and others: as in mmdet3d's Seg3DDataset.
+
+    Raises:
+        FileNotFoundError: without the info file, saying which command makes it.
+        ValueError: if the info file has another form, if nothing is chosen, or, unless in test
+            mode, if a frame has no label file.
+    """
+
+    LABELS: LabelMap
+    DATA_PREFIX: dict[str, str] = {}
+    PROTOCOL = SCENES
+    CREATE_COMMAND = ''
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict[str, str] | None = None,
+        fraction: float = 1.0,
+        protocol: str | None = None,
+        offset: int = 0,
+        repeats: int = 1,
+        panoptic: bool = False,
+        pipeline: Sequence[dict | Callable] = (),
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
+        if repeats < 1:
+            raise ValueError(f'repeats must be at least 1, got {repeats}.')
+        self.fraction = fraction
+        self.protocol = protocol or self.PROTOCOL
+        self.offset = offset
+        self.repeats = repeats
+        self.panoptic = panoptic
+        prefix = dict(self.DATA_PREFIX, **(data_prefix or {}))
+        for key in ('pts', 'img', 'pts_semantic_mask', 'pts_panoptic_mask'):
+            prefix.setdefault(key, '')
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=prefix,
+            pipeline=list(pipeline),
+            metainfo=dict(
+                dict(classes=self.LABELS.names, palette=self.METAINFO['palette'])
+                | (metainfo or {}),
+                thing_labels=self.LABELS.thing_labels,
+                stuff_labels=self.LABELS.stuff_labels,
+                canonical_raw=self.LABELS.canonical_raw.tolist(),
+            ),
+            **kwargs,
+        )
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        number = tuple(range(len(cls.LABELS.names)))
+        cls.METAINFO = dict(
+            classes=cls.LABELS.names,
+            palette=[list(colour) for colour in cls.LABELS.palette],
+            seg_valid_class_ids=number,
+            seg_all_class_ids=number,
+        )
+
+    def get_seg_label_mapping(self, metainfo: dict | None = None):
+        """Label of each raw label, -1 where the data set defines none."""
+        return self.LABELS.table
+
+    def load_data_list(self) -> list[dict]:
+        """Read the info file, choose the frames and name them in the log."""
+        infos = read_infos(self.ann_file, self.CREATE_COMMAND)
+        entries = infos['data_list']
+        lacking = [e for e in entries if 'scene' not in e]
+        if lacking and self.fraction < 1:
+            raise ValueError(
+                f'{self.ann_file}: the sample {lacking[0].get("sample_idx")} lacks the field '
+                "'scene' that a label fraction needs; make the file anew with "
+                f'{self.CREATE_COMMAND}.'
+            )
+        if self.fraction != 1:
+            try:
+                chosen = choose_frames(
+                    [e['scene'] for e in entries], self.fraction, self.protocol, self.offset
+                )
+            except ValueError as error:
+                raise ValueError(f'{self.ann_file}: {error}') from error
+            entries = [entries[i] for i in chosen]
+            named = describe(
+                [e['scene'] for e in entries],
+                [e['sample_idx'] for e in entries],
+                self.protocol,
+            )
+            print_log(
+                f'{self.fraction:.3%} of the labels of {self.ann_file}, protocol {self.protocol}, '
+                f'offset {self.offset}: {len(entries)} frames; {named}.',
+                logger='current',
+            )
+        self._check_labelled(entries)
+        return [self.parse_data_info(entry) for _ in range(self.repeats) for entry in entries]
+
+    def _check_labelled(self, entries: list[dict]) -> None:
+        key = 'pts_panoptic_mask_path' if self.panoptic else 'pts_semantic_mask_path'
+        lacking = [e for e in entries if key not in e]
+        if lacking and (not self.test_mode or self.load_eval_anns):
+            table = 'panoptic' if self.panoptic else 'semantic'
+            raise ValueError(
+                f'{self.ann_file}: {len(lacking)} of {len(entries)} frames have no {table} labels '
+                f'(first: {lacking[0].get("sample_idx")}); put the label files in place and make '
+                f'the info file anew with {self.CREATE_COMMAND}, or give load_eval_anns=False to '
+                'predict without them.'
+            )
+
+    def parse_data_info(self, info: dict) -> dict:
+        """Keep what segmentation needs of an entry, with full paths; read by mmdet3d's loaders."""
+        scan = dict(info['lidar_points'])
+        scan['lidar_path'] = osp.join(self.data_prefix['pts'], scan['lidar_path'])
+        sample = dict(
+            sample_name=str(info['sample_idx']),
+            lidar_points=scan,
+            lidar_path=scan['lidar_path'],
+            seg_label_mapping=self.seg_label_mapping,
+        )
+        for key in ('token', 'scene', 'timestamp'):
+            if key in info:
+                sample[key] = info[key]
+        if 'sample_data_token' in scan:
+            sample['lidar_token'] = scan['sample_data_token']
+        for key in ('pts_semantic_mask', 'pts_panoptic_mask'):
+            if f'{key}_path' in info:
+                sample[f'{key}_path'] = osp.join(self.data_prefix[key], info[f'{key}_path'])
+        if self.test_mode and self.load_eval_anns:
+            sample['eval_ann_info'] = {}
+        return sample
+
+
+@DATASETS.register_module()
+class NuScenesSegmentationDataset(SegmentationDataset):
+    """nuScenes-lidarseg and panoptic nuScenes, 16 classes.
+
+    The folders of the label files carry the version in their names: give
+    ``data_prefix=dict(pts_semantic_mask='lidarseg/v1.0-mini')`` for another one.
+    """
+
+    LABELS = label_maps.NUSCENES
+    DATA_PREFIX = dict(
+        pts='samples/LIDAR_TOP',
+        pts_semantic_mask='lidarseg/v1.0-trainval',
+        pts_panoptic_mask='panoptic/v1.0-trainval',
+    )
+    CREATE_COMMAND = '`python tools/create_data.py nuscenes --root-path <root>`'
+
+
+@DATASETS.register_module()
+class SemanticKittiSegmentationDataset(SegmentationDataset):
+    """SemanticKITTI, 19 classes, moving objects merged into them."""
+
+    LABELS = label_maps.SEMANTICKITTI
+    PROTOCOL = 'frames-of-sequences'
+    CREATE_COMMAND = '`python tools/create_data.py semantickitti --root-path <root>`'
+
+
+@DATASETS.register_module()
+class SemanticPossDataset(SegmentationDataset):
+    """SemanticPOSS, 13 classes; train sequences 00, 01, 02, 04, 05, validation 03."""
+
+    LABELS = label_maps.SEMANTICPOSS
+    PROTOCOL = 'frames-of-sequences'
+    CREATE_COMMAND = '`python tools/create_data.py semanticposs --root-path <root>`'
