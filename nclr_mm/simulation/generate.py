@@ -24,11 +24,13 @@ from .writers.files import write_text
 from .writers.kitti import KittiWriter
 from .writers.nuscenes import NuScenesWriter
 from .writers.semantickitti import SemanticKittiWriter
+from .writers.semanticposs import SemanticPossWriter
 
 WRITERS: dict[str, Callable[[int, int], Writer]] = {
     'nuscenes': NuScenesWriter,
     'kitti': KittiWriter,
     'semantickitti': SemanticKittiWriter,
+    'semanticposs': SemanticPossWriter,
 }
 
 FRAMES_PER_SCENE = 5
@@ -120,7 +122,7 @@ def generate(
         out: folder that gets the data set.
         frames: key frames altogether.
         seed: any non-negative number.
-        layout: 'nuscenes', 'kitti' or 'semantickitti'.
+        layout: 'nuscenes', 'kitti', 'semantickitti' or 'semanticposs'.
         scenes: number of different streets; None makes one for every five frames.
         workers: processes.
         overwrite: whether an existing data set is replaced.

@@ -1,7 +1,8 @@
-"""Class tables: what each kind of surface is called in nuScenes, KITTI and SemanticKITTI.
+"""Class tables: what each kind of surface is called in each of the data sets.
 
 Sources: the nuScenes-lidarseg class list (github.com/nutonomy/nuscenes-devkit, lidarseg readme),
-the SemanticKITTI api's ``semantic-kitti.yaml`` and the KITTI object devkit's readme.
+the SemanticKITTI api's ``semantic-kitti.yaml``, the KITTI object devkit's readme and SemanticPOSS's
+label list (poss.pku.edu.cn).
 """
 
 from __future__ import annotations
@@ -40,48 +41,50 @@ class Semantic(IntEnum):
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names and raw ids of one class in the three data sets.
+    """Names and raw ids of one class in the data sets.
 
     ``kitti_object`` is None for what the KITTI object benchmark does not label.
-    ``semantickitti_moving`` is the id of the class when it moves (252 and above).
+    ``semantickitti_moving`` is the id of the class when it moves (252 and above). SemanticPOSS
+    knows one ground, and no trucks and buses apart from cars.
     """
 
     nuscenes: str
     semantickitti: int
     semantickitti_moving: int
+    semanticposs: int
     kitti_object: str | None = None
     is_thing: bool = False
 
 
-def _stuff(nuscenes: str, raw: int) -> ClassNames:
-    return ClassNames(nuscenes, raw, raw)
+def _stuff(nuscenes: str, raw: int, poss: int) -> ClassNames:
+    return ClassNames(nuscenes, raw, raw, poss)
 
 
-def _thing(nuscenes: str, raw: int, moving: int, kitti: str | None) -> ClassNames:
-    return ClassNames(nuscenes, raw, moving, kitti, True)
+def _thing(nuscenes: str, raw: int, moving: int, poss: int, kitti: str | None) -> ClassNames:
+    return ClassNames(nuscenes, raw, moving, poss, kitti, True)
 
 
 CLASSES: dict[Semantic, ClassNames] = {
-    Semantic.NONE: _stuff('noise', 0),
-    Semantic.ROAD: _stuff('flat.driveable_surface', 40),
-    Semantic.LANE_MARK: _stuff('flat.driveable_surface', 60),
-    Semantic.SIDEWALK: _stuff('flat.sidewalk', 48),
-    Semantic.TERRAIN: _stuff('flat.terrain', 72),
-    Semantic.BUILDING: _stuff('static.manmade', 50),
-    Semantic.FENCE: _stuff('static.manmade', 51),
-    Semantic.VEGETATION: _stuff('static.vegetation', 70),
-    Semantic.TRUNK: _stuff('static.vegetation', 71),
-    Semantic.POLE: _stuff('static.manmade', 80),
-    Semantic.SIGN: _stuff('static.manmade', 81),
-    Semantic.CAR: _thing('vehicle.car', 10, 252, 'Car'),
-    Semantic.TRUCK: _thing('vehicle.truck', 18, 258, 'Truck'),
-    Semantic.BUS: _thing('vehicle.bus.rigid', 13, 257, 'Misc'),
-    Semantic.CYCLIST: _thing('vehicle.bicycle', 31, 253, 'Cyclist'),
-    Semantic.BICYCLE: _thing('vehicle.bicycle', 11, 11, None),
-    Semantic.PEDESTRIAN: _thing('human.pedestrian.adult', 30, 254, 'Pedestrian'),
-    Semantic.BARRIER: _thing('movable_object.barrier', 99, 99, None),
-    Semantic.CONE: _thing('movable_object.trafficcone', 99, 99, None),
-    Semantic.MOTORCYCLE: _thing('vehicle.motorcycle', 15, 15, None),
+    Semantic.NONE: _stuff('noise', 0, 0),
+    Semantic.ROAD: _stuff('flat.driveable_surface', 40, 22),
+    Semantic.LANE_MARK: _stuff('flat.driveable_surface', 60, 22),
+    Semantic.SIDEWALK: _stuff('flat.sidewalk', 48, 22),
+    Semantic.TERRAIN: _stuff('flat.terrain', 72, 22),
+    Semantic.BUILDING: _stuff('static.manmade', 50, 15),
+    Semantic.FENCE: _stuff('static.manmade', 51, 17),
+    Semantic.VEGETATION: _stuff('static.vegetation', 70, 9),
+    Semantic.TRUNK: _stuff('static.vegetation', 71, 8),
+    Semantic.POLE: _stuff('static.manmade', 80, 13),
+    Semantic.SIGN: _stuff('static.manmade', 81, 10),
+    Semantic.CAR: _thing('vehicle.car', 10, 252, 7, 'Car'),
+    Semantic.TRUCK: _thing('vehicle.truck', 18, 258, 7, 'Truck'),
+    Semantic.BUS: _thing('vehicle.bus.rigid', 13, 257, 7, 'Misc'),
+    Semantic.CYCLIST: _thing('vehicle.bicycle', 31, 253, 6, 'Cyclist'),
+    Semantic.BICYCLE: _thing('vehicle.bicycle', 11, 11, 21, None),
+    Semantic.PEDESTRIAN: _thing('human.pedestrian.adult', 30, 254, 4, 'Pedestrian'),
+    Semantic.BARRIER: _thing('movable_object.barrier', 99, 99, 17, None),
+    Semantic.CONE: _thing('movable_object.trafficcone', 99, 99, 16, None),
+    Semantic.MOTORCYCLE: _thing('vehicle.motorcycle', 15, 15, 21, None),
 }
 
 # Index in this list is the label stored in a lidarseg file.
@@ -131,4 +134,5 @@ def _table(values: dict[Semantic, int], dtype: npt.DTypeLike) -> npt.NDArray[np.
 TO_LIDARSEG = _table({s: NUSCENES_LIDARSEG.index(c.nuscenes) for s, c in CLASSES.items()}, np.uint8)
 TO_SEMANTICKITTI = _table({s: c.semantickitti for s, c in CLASSES.items()}, np.uint32)
 TO_SEMANTICKITTI_MOVING = _table({s: c.semantickitti_moving for s, c in CLASSES.items()}, np.uint32)
+TO_SEMANTICPOSS = _table({s: c.semanticposs for s, c in CLASSES.items()}, np.uint32)
 IS_THING = _table({s: int(c.is_thing) for s, c in CLASSES.items()}, np.bool_)

@@ -30,13 +30,14 @@ class Picture:
 @dataclass
 class Sweep:
     """A LiDAR turn of n returns: points (n,3) in the sensor's frame, m; reflectivity (n,) 0..1;
-    ring (n,), class (n,) and instance (n,)."""
+    ring (n,), class (n,), instance (n,) and number of the ray (n,), see Lidar.rays."""
 
     points: Array
     reflectivity: Array
     ring: Array
     semantic: Array
     instance: Array
+    ray: Array
 
 
 class Caster:
@@ -218,6 +219,7 @@ class Frame:
             lidar.rings[which],
             surface.semantic[keep],
             self._instance[surface.prim[keep]],
+            which,
         )
 
 

@@ -175,3 +175,25 @@ def kitti_rig(rng: np.random.Generator) -> Rig:
         min_range=1.5,
     )
     return Rig(cameras, lidar)
+
+
+PANDORA_AZIMUTHS = 1800  # columns of SemanticPOSS's range image
+
+
+def pandora_rig(rng: np.random.Generator) -> Rig:
+    """The 40-beam LiDAR of a Hesai Pandora, as SemanticPOSS has it; no camera.
+
+    Beams (Pandora's manual): 1 degree apart from +7 to +2 and from -6 to -16, a third of a degree
+    in between. x forward, y left, z up.
+    """
+    turn = rotation(*rng.normal(0, np.radians([0.4, 0.4, 0.3])))
+    upper, lower = np.arange(7.0, 2.0, -1.0), np.arange(-7.0, -16.5, -1.0)
+    elevations = np.concatenate([upper, np.linspace(2, -6, 25), lower])
+    lidar = Lidar(
+        'velodyne',
+        rigid(turn, np.array([0.8, 0.0, 1.75]) + rng.normal(0, 0.02, 3)),
+        np.radians(elevations[::-1]),
+        azimuths=PANDORA_AZIMUTHS,
+        max_range=100.0,
+    )
+    return Rig([], lidar)
