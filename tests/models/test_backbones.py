@@ -12,10 +12,15 @@ from efficientnet_lite_pytorch import EfficientNet
 from mmdet3d.models.backbones import MinkUNetBackbone
 from mmengine.config import Config
 
-from nclr_mm.models.backbones import CalibrationMinkUNet, EfficientNetLite0
+from nclr_mm.models.backbones import (
+    CalibrationMinkUNet,
+    CalibrationSPVCNN,
+    EfficientNetLite0,
+)
 
 SMALL = dict(
     in_channels=1,
+    num_stages=4,
     base_channels=8,
     encoder_channels=[8, 8, 16, 16],
     encoder_blocks=[1, 1, 1, 1],
@@ -163,3 +168,13 @@ def test_images_are_normalised_as_efficientnet_was_trained(repo, real_data):
         net(batch.permute(0, 3, 1, 2))
     ratio = (inputs[0].var(dim=(0, 2, 3)) / norm.running_var).median()
     assert 0.7 < ratio < 1.4  # 4.5 with ImageNet's mean and deviation
+
+
+@pytest.mark.parametrize('network', [CalibrationMinkUNet, CalibrationSPVCNN])
+def test_a_frozen_network_keeps_its_statistics_too(network):
+    net = network(frozen=True, **SMALL).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    coors = cloud(300, 20)
+    out = net(torch.randn(len(coors), 1), coors)
+    assert not out.requires_grad and not any(p.requires_grad for p in net.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())

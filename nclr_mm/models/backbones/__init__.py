@@ -2,5 +2,6 @@
 
 from .efficientnet_lite import EfficientNetLite0
 from .minkunet import CalibrationMinkUNet
+from .spvcnn import CalibrationSPVCNN
 
-__all__ = ['CalibrationMinkUNet', 'EfficientNetLite0']
+__all__ = ['CalibrationMinkUNet', 'CalibrationSPVCNN', 'EfficientNetLite0']

@@ -53,6 +53,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         decoder_channels: channels of the decoder's stages.
         sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``. The last two are
             optional packages.
+        frozen: for linear probing: no gradients, and batch norm keeps its statistics.
         kwargs: arguments of ``mmdet3d.models.MinkUNetBackbone``.
     """
 
@@ -61,6 +62,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         encoder_channels: Sequence[int] = (32, 64, 128, 256),
         decoder_channels: Sequence[int] = (256, 128, 96, 96),
         sparseconv_backend: str = 'spconv',
+        frozen: bool = False,
         **kwargs,
     ) -> None:
         package = _BACKENDS.get(sparseconv_backend)
@@ -81,6 +83,17 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             **kwargs,
         )
         self.out_channels = decoder_channels[-1]
+        self.frozen = frozen
+        self._freeze()
+
+    def _freeze(self) -> None:
+        if self.frozen:
+            self.requires_grad_(False)
+            self.train(False)
+
+    def train(self, mode: bool = True) -> 'CalibrationMinkUNet':
+        """Set the mode; a frozen network stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
 
     def forward(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
         """Compute voxel features.
@@ -101,9 +114,12 @@ class CalibrationMinkUNet(MinkUNetBackbone):
                     return self._forward_spconv(voxel_features, coors)
             if self.sparseconv_backend == 'torchsparse' and not _torchsparse_has_batch_first():
                 coors = coors.roll(-1, dims=1)
-            return super().forward(voxel_features, coors)
+            return self._forward_other(voxel_features, coors)
 
-    def _forward_spconv(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
+    def _forward_other(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
+        return MinkUNetBackbone.forward(self, voxel_features, coors)
+
+    def _sparse_tensor(self, voxel_features: Tensor, coors: Tensor):
         from spconv.pytorch import SparseConvTensor
 
         multiple = 2**self.num_stages
@@ -116,8 +132,10 @@ class CalibrationMinkUNet(MinkUNetBackbone):
                 f'{" x ".join(map(str, shape))} voxels have {cells}: use a smaller batch or point '
                 'range, or larger voxels.'
             )
-        x = SparseConvTensor(voxel_features, coors, shape, batch_and_shape[0])
-        x = self.conv_input(x)
+        return SparseConvTensor(voxel_features, coors, shape, batch_and_shape[0])
+
+    def _forward_spconv(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
+        x = self.conv_input(self._sparse_tensor(voxel_features, coors))
         laterals = [x]
         for encoder_layer in self.encoder:
             x = encoder_layer(x)
