@@ -1,13 +1,14 @@
 """Models: detectors, their parts, and losses, registered in mmdet3d's registries."""
 
 from . import task_modules
-from .backbones import CalibrationMinkUNet, EfficientNetLite0
-from .data_preprocessors import CalibrationDataPreprocessor
+from .backbones import CalibrationMinkUNet, CalibrationSPVCNN, EfficientNetLite0
+from .data_preprocessors import CalibrationDataPreprocessor, SegmentationDataPreprocessor
 from .detectors import NCLR
-from .heads import CalibrationHead
+from .heads import CalibrationHead, LovaszMinkUNetHead, OffsetHead
 from .layers import CosineAlignment, CrossModalFusion, SymmetricAlignment
 from .losses import OverlapLoss, PointInfoNCE, PoseLoss
 from .necks import UpsampleSum
+from .segmentors import PanopticMinkUNet
 from .weights import CompletePretrained
 
 __all__ = [
@@ -15,13 +16,18 @@ __all__ = [
     'CalibrationDataPreprocessor',
     'CalibrationHead',
     'CalibrationMinkUNet',
+    'CalibrationSPVCNN',
     'CompletePretrained',
     'CosineAlignment',
     'CrossModalFusion',
     'EfficientNetLite0',
+    'LovaszMinkUNetHead',
+    'OffsetHead',
     'OverlapLoss',
+    'PanopticMinkUNet',
     'PointInfoNCE',
     'PoseLoss',
+    'SegmentationDataPreprocessor',
     'SymmetricAlignment',
     'UpsampleSum',
     'task_modules',

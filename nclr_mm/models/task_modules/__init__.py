@@ -1,3 +1,11 @@
+from .clustering import HDBSCANClustering, MeanShiftClustering
 from .pose_solvers import OpenCVSolver, PoseEstimate, PoseLibSolver, PoseSolver
 
-__all__ = ['OpenCVSolver', 'PoseEstimate', 'PoseLibSolver', 'PoseSolver']
+__all__ = [
+    'HDBSCANClustering',
+    'MeanShiftClustering',
+    'OpenCVSolver',
+    'PoseEstimate',
+    'PoseLibSolver',
+    'PoseSolver',
+]

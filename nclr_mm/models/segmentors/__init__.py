@@ -1,0 +1,5 @@
+"""Segmentors."""
+
+from .panoptic_minkunet import PanopticMinkUNet
+
+__all__ = ['PanopticMinkUNet']
