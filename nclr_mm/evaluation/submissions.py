@@ -1,0 +1,102 @@
+"""Predictions in the formats of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+FORMATS = ('nuscenes', 'semantickitti')
+# nuscenes-devkit asks which sensors were used.
+_NUSCENES_META = dict(use_camera=False, use_lidar=True, use_radar=False, use_map=False)
+
+
+class SubmissionWriter:
+    """Write the prediction of each sample to a file, as a benchmark wants it.
+
+    - ``'nuscenes'`` (lidarseg and panoptic challenge of nuscenes-devkit):
+      ``lidarseg/<split>/<lidar token>_lidarseg.bin``, uint8 classes counted from 1, or
+      ``panoptic/<split>/<lidar token>_panoptic.npz``, uint16 1000 * class + object, and
+      ``<split>/submission.json``.
+    - ``'semantickitti'`` (semantic-kitti-api, SemanticPOSS too):
+      ``sequences/<nn>/predictions/<frame>.label``, uint32, raw class and object in the upper 16
+      bits.
+
+    Args:
+        folder: root of the submission.
+        form: one of ``FORMATS``.
+        split: name of the split, in nuScenes' paths.
+
+    Raises:
+        ValueError: if the format is unknown.
+    """
+
+    def __init__(self, folder: str, form: str, split: str = 'test') -> None:
+        if form not in FORMATS:
+            raise ValueError(f'The submission format must be one of {FORMATS}, not {form!r}.')
+        self.folder = Path(folder)
+        self.form = form
+        self.split = split
+
+    def write(
+        self,
+        sample: Mapping,
+        classes: np.ndarray,
+        instances: np.ndarray | None,
+        canonical_raw: Sequence[int],
+    ) -> Path:
+        """Write one prediction.
+
+        Args:
+            sample: ``lidar_token`` (nuScenes) or ``lidar_path`` (SemanticKITTI) of the sample.
+            classes: (N,) labels counted from 0.
+            instances: (N,) objects of the sample counted from 1, 0 for none; None for semantic
+                segmentation.
+            canonical_raw: the raw label that stands for each class.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: if an object's number does not fit the format.
+        """
+        limit = 1000 if self.form == 'nuscenes' else 2**16
+        if instances is not None and instances.max(initial=0) >= limit:
+            raise ValueError(
+                f'{sample["lidar_path"]}: {int(instances.max())} objects do not fit the format '
+                f'{self.form}, which has numbers below {limit}.'
+            )
+        if self.form == 'semantickitti':
+            labels = np.asarray(canonical_raw)[classes].astype('<u4')
+            if instances is not None:
+                labels |= instances.astype('<u4') << 16
+            scan = Path(sample['lidar_path'])
+            name = f'sequences/{scan.parent.parent.name}/predictions/{scan.stem}.label'
+            return self._save(self.folder / name, lambda file: file.write(labels.tobytes()))
+        task = 'lidarseg' if instances is None else 'panoptic'
+        folder = self.folder / task / self.split
+        if instances is None:
+            content = (classes + 1).astype(np.uint8).tobytes()
+            name = f'{sample["lidar_token"]}_lidarseg.bin'
+            return self._save(folder / name, lambda file: file.write(content))
+        both = ((classes + 1) * 1000 + instances).astype(np.uint16)
+        name = f'{sample["lidar_token"]}_panoptic.npz'
+        return self._save(folder / name, lambda file: np.savez_compressed(file, data=both))
+
+    def finish(self) -> None:
+        """Write what describes the submission as a whole."""
+        if self.form == 'nuscenes':
+            text = json.dumps(dict(meta=_NUSCENES_META)).encode()
+            self._save(self.folder / self.split / 'submission.json', lambda file: file.write(text))
+
+    @staticmethod
+    def _save(path: Path, write) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'.{path.name}.{os.getpid()}')
+        with open(partial, 'wb') as file:
+            write(file)
+        os.replace(partial, path)
+        return path
