@@ -1,4 +1,5 @@
 from .calibration_visualization_hook import CalibrationVisualizationHook
+from .loaded_weights_hook import LoadedWeightsHook
 from .pose_loss_switch_hook import PoseLossSwitchHook
 
-__all__ = ['CalibrationVisualizationHook', 'PoseLossSwitchHook']
+__all__ = ['CalibrationVisualizationHook', 'LoadedWeightsHook', 'PoseLossSwitchHook']

@@ -1,0 +1,120 @@
+"""Says what a checkpoint gave to a model, and stops where it did not give the backbone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from mmdet3d.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+
+
+@HOOKS.register_module()
+class LoadedWeightsHook(Hook):
+    """Compare the model with the checkpoint it was loaded from, tensor by tensor and by value.
+
+    mmengine only warns where names or shapes do not fit, and mmdet3d permutes the kernels of sparse
+    convolutions whose checkpoint has lost its version: then a backbone trains from random weights
+    and nobody notices. This hook reports what was loaded and what was left over, and ends the run
+    unless the modules named are complete.
+
+    Without a checkpoint (``load_from=None``) it says that training starts from random weights.
+
+    Args:
+        modules: names of the model's modules that must come from the checkpoint completely.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, modules: Sequence[str] = ('backbone',)) -> None:
+        self.modules = tuple(modules)
+        self._checkpoint: Mapping[str, Tensor] | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep the tensors of the checkpoint until the model has them."""
+        self._checkpoint = checkpoint.get('state_dict', checkpoint)
+
+    def before_train(self, runner) -> None:
+        """Report, and check.
+
+        Raises:
+            ValueError: naming the checkpoint and the first tensor that was not loaded.
+        """
+        if self._checkpoint is None:
+            print_log('No checkpoint was loaded: training starts from random weights.', 'current')
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        faults = compare(model.state_dict(), self._checkpoint)
+        source = runner._load_from or 'the checkpoint'
+        print_log(describe(model.state_dict(), self._checkpoint, faults, source), 'current')
+        self._checkpoint = None
+        for module in self.modules:
+            names = [n for n in model.state_dict() if n.startswith(f'{module}.')]
+            unfit = [n for n in names if n in faults]
+            if not names:
+                raise ValueError(
+                    f'LoadedWeightsHook: the model {type(model).__name__} has no module {module!r}.'
+                )
+            if unfit:
+                raise ValueError(
+                    f'{source} did not fill {module!r}: {len(unfit)} of {len(names)} tensors were '
+                    f'not loaded, first {unfit[0]} ({faults[unfit[0]]}). It must be the checkpoint '
+                    'of a model whose settings of this module are the same.'
+                )
+
+
+def compare(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor]) -> dict[str, str]:
+    """Find the tensors of a model that a checkpoint did not give it.
+
+    Args:
+        state: the model's tensors.
+        checkpoint: the checkpoint's, some of them perhaps with the prefix ``module.``.
+
+    Returns:
+        For each tensor that differs what is wrong with it.
+    """
+    given = {name.removeprefix('module.'): value for name, value in checkpoint.items()}
+    faults = {}
+    for name, value in state.items():
+        if name not in given:
+            faults[name] = 'missing in the checkpoint'
+        elif not _same(value, given[name]):
+            same_shape = value.shape == given[name].shape
+            faults[name] = (
+                'of another value than in the checkpoint'
+                if same_shape
+                else f'{tuple(value.shape)} here, {tuple(given[name].shape)} in the checkpoint'
+            )
+    return faults
+
+
+def _same(value: Tensor, given: Tensor) -> bool:
+    given = given.to(value.device)
+    if value.shape == given.shape:
+        return bool((value == given).all())
+    # Kernels of spconv 1 have their output channels last; mmdet3d turns them round.
+    turned = given.permute(-1, *range(given.dim() - 1)) if given.dim() == 5 else given
+    return value.shape == turned.shape and bool((value == turned).all())
+
+
+def describe(
+    state: Mapping[str, Tensor],
+    checkpoint: Mapping[str, Tensor],
+    faults: Mapping[str, str],
+    source: str,
+) -> str:
+    """One paragraph: tensors loaded, left at their start, and left over, by module."""
+
+    def count(names) -> str:
+        modules = Counter(name.split('.')[0] for name in names)
+        return ', '.join(f'{module} {number}' for module, number in modules.items()) or 'none'
+
+    left_over = [n for n in checkpoint if n.removeprefix('module.') not in state]
+    return (
+        f'{source}: loaded {len(state) - len(faults)} of {len(state)} tensors of the model '
+        f'({count(n for n in state if n not in faults)}); not loaded: {count(faults)}; '
+        f'left over in the checkpoint: {count(left_over)}.'
+    )

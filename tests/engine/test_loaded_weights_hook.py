@@ -1,0 +1,106 @@
+"""What a checkpoint gave to a model is found out by value."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint, save_checkpoint
+from torch import nn
+
+from nclr_mm.engine.hooks import LoadedWeightsHook
+from nclr_mm.models.backbones import CalibrationMinkUNet
+
+SMALL = dict(
+    in_channels=1,
+    base_channels=8,
+    encoder_channels=[8, 8, 16, 16],
+    encoder_blocks=[1, 1, 1, 1],
+    decoder_channels=[16, 16, 8, 8],
+    decoder_blocks=[1, 1, 1, 1],
+)
+
+
+class Model(nn.Module):
+    def __init__(self, head, **changes):
+        super().__init__()
+        self.backbone = CalibrationMinkUNet(**dict(SMALL, **changes))
+        setattr(self, head, nn.Linear(8, 3))
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmdet3d')
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What the hook writes into the log."""
+    lines = []
+    monkeypatch.setattr(
+        'nclr_mm.engine.hooks.loaded_weights_hook.print_log', lambda text, *args: lines.append(text)
+    )
+    return lines
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / 'pretrained.pth'
+    save_checkpoint(dict(state_dict=Model('calib_head').state_dict(), meta={}), str(path))
+    return path
+
+
+def load(path, model, hook, change=lambda state: state):
+    """As mmengine's Runner does it: the hook sees the checkpoint, then the model gets it."""
+    content = torch.load(path, map_location='cpu', weights_only=False)
+    content['state_dict'] = change(content['state_dict'])
+    runner = SimpleNamespace(model=model, _load_from=str(path))
+    hook.after_load_checkpoint(runner, content)
+    torch.save(content, path)
+    load_checkpoint(model, str(path))
+    hook.before_train(runner)
+
+
+def test_a_complete_backbone_is_reported(checkpoint, logged):
+    model = Model('decode_head')
+    load(checkpoint, model, LoadedWeightsHook())
+    number = len(model.backbone.state_dict())
+    assert (
+        f'loaded {number} of {number + 2} tensors of the model (backbone {number}); '
+        'not loaded: decode_head 2; left over in the checkpoint: calib_head 2.'
+    ) in logged[-1]
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    kernels = [n for n, p in model.named_parameters() if p.dim() == 5]
+    assert len(kernels) > 20
+    assert all(torch.equal(model.state_dict()[n], saved[n]) for n in kernels)
+
+
+def test_kernels_that_mmdet3d_permutes_are_an_error(checkpoint):
+    """A state dict without its metadata looks like one of spconv 1: kernels stay random."""
+    with pytest.raises(ValueError, match=r"did not fill 'backbone': \d+ of \d+ tensors"):
+        load(checkpoint, Model('decode_head'), LoadedWeightsHook(), change=dict)
+
+
+def test_a_tensor_less_is_an_error(checkpoint):
+    def drop(state):
+        del state['backbone.conv_input.0.0.weight']
+        return state
+
+    with pytest.raises(ValueError, match=r'1 of \d+ .*conv_input\.0\.0\.weight \(missing'):
+        load(checkpoint, Model('decode_head'), LoadedWeightsHook(), change=drop)
+
+
+def test_another_width_is_an_error(checkpoint):
+    with pytest.raises(ValueError, match=r'first backbone\..* here, .* in the checkpoint'):
+        load(checkpoint, Model('decode_head', base_channels=16), LoadedWeightsHook())
+
+
+def test_a_module_that_the_model_lacks_is_an_error(checkpoint):
+    with pytest.raises(ValueError, match="Model has no module 'neck'"):
+        load(checkpoint, Model('decode_head'), LoadedWeightsHook(modules=['neck']))
+
+
+def test_without_a_checkpoint_it_says_so(logged):
+    LoadedWeightsHook().before_train(SimpleNamespace(model=Model('decode_head')))
+    assert 'training starts from random weights' in logged[-1]
