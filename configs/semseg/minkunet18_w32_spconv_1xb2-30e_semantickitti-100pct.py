@@ -1,0 +1,7 @@
+# 100 % of the labels of SemanticKITTI.
+_base_ = [
+    '../_base_/models/minkunet18_w32_seg.py',
+    '../_base_/datasets/semantickitti-seg.py',
+    '../_base_/schedules/finetune-30e.py',
+    '../_base_/default_runtime.py',
+]
