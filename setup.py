@@ -33,6 +33,7 @@ setup(
         'pillow>=9',
         'poselib>=2.0.4',
         'pyquaternion>=0.9.9',
+        'scikit-learn>=1.3',
         'scipy>=1.9',
         'tensorboard>=2.10',
         'terminaltables>=3.1',

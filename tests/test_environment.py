@@ -31,6 +31,7 @@ FIT = {
     'pillow': '13.0.0',
     'poselib': '2.0.5',
     'pyquaternion': '0.9.9',
+    'scikit-learn': '1.9.1',
     'scipy': '1.17.1',
     'terminaltables': '3.1.10',
     'tqdm': '4.70.1',
@@ -155,7 +156,7 @@ def test_what_the_package_imports_is_checked(repo):
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split('.')[0])
     imported -= {*sys.stdlib_module_names, 'nclr_mm', 'packaging'}
-    names = {'cv2': 'opencv (cv2)', 'PIL': 'pillow'}
+    names = {'cv2': 'opencv (cv2)', 'PIL': 'pillow', 'sklearn': 'scikit-learn'}
     checked = {requirement.name for requirement in REQUIREMENTS}
     assert {names.get(module, module) for module in imported} <= checked
 

@@ -98,8 +98,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             create_infos(args)
     except ModuleNotFoundError as error:
+        package = (error.name or '').partition('.')[0]
         extra = 'sim' if 'simulation' in argv else 'nuscenes'
-        return _fail(f'{error.name} is not installed; mend it with: pip install -e ".[{extra}]"')
+        return _fail(f'{package} is not installed; mend it with: pip install -e ".[{extra}]"')
     except (OSError, ValueError) as error:
         return _fail(str(error))
     return 0

@@ -45,7 +45,7 @@ class SemanticPossWriter:
         tag = np.zeros(beams * PANDORA_AZIMUTHS, np.uint8)
         tag[pixel] = 1
         instance = np.where(IS_THING[sweep.semantic], sweep.instance, 0).astype('<u4')
-        labels = (TO_SEMANTICPOSS[sweep.semantic] | instance << 16).astype('<u4')
+        labels = TO_SEMANTICPOSS[sweep.semantic].astype('<u4') | instance << 16
         scan = np.frombuffer(kitti_scan(sweep), '<f4').reshape(-1, 4)
         write_bytes(folder / f'velodyne/{frame:06d}.bin', scan[order].tobytes())
         write_bytes(folder / f'labels/{frame:06d}.label', labels[order].tobytes())
