@@ -184,6 +184,7 @@ def schedule_options(iters: int | None) -> list[str]:
         f'param_scheduler.1.end={iters}',
         f'param_scheduler.1.T_max={max(1, iters - 50)}',
         f'custom_hooks.0.begin={iters * 9 // 10}',
+        f'default_hooks.logger.interval={min(50, iters)}',  # the curves need a point at least
     ]
 
 
