@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
+import zlib
 from os import PathLike, fspath
 
 import cv2
@@ -71,6 +74,27 @@ def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarra
     if image is None:
         raise ValueError(f'{fspath(path)} is not a readable image.')
     return image
+
+
+def read_label_archive(path: str | PathLike) -> np.ndarray:
+    """The array ``data`` of an ``.npz`` file, as panoptic nuScenes stores labels.
+
+    Raises:
+        ValueError: if it cannot be read, or holds no such array.
+    """
+    try:
+        with np.load(path) as content:
+            labels = content['data']
+        len(labels)
+        return labels
+    # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
+    except (
+        *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
+        *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+    ) as error:
+        raise ValueError(
+            f"{fspath(path)} is no readable .npz file with an array 'data' of labels: {error}."
+        ) from error
 
 
 def _finite(matrices: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Distributed runs on machines without a GPU."""
+"""Distributed runs: on machines without a GPU, and the model below a wrapper."""
 
 import torch
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from torch import nn
 
-__all__ = ['prepare_cpu_processes']
+__all__ = ['prepare_cpu_processes', 'unwrapped_model']
 
 
 def prepare_cpu_processes(cfg: Config) -> None:
@@ -28,3 +30,9 @@ def prepare_cpu_processes(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg', {}), device_ids=None)
+
+
+def unwrapped_model(runner) -> nn.Module:
+    """The runner's model itself, without the wrapper of a distributed run."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

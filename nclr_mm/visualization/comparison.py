@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .curves import save_figure
+
 __all__ = ['comparison_table', 'plot_comparison', 'summarise']
 
 Runs = Mapping[tuple[str, float], Sequence[float]]
@@ -87,9 +89,4 @@ def plot_comparison(runs: Runs, path: str | os.PathLike, metric: str) -> Path:
     axes.set_ylabel(f'{metric} (%)')
     axes.grid(alpha=0.3)
     axes.legend()
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.png')
-    figure.savefig(partial)
-    os.replace(partial, path)
-    return path
+    return save_figure(figure, path)

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ['plot_curves', 'read_scalars', 'smooth']
+__all__ = ['plot_curves', 'read_scalars', 'save_figure', 'smooth']
 
 # What mmengine logs about the run itself.
 _COUNTERS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'base_lr')
@@ -120,8 +120,22 @@ def plot_curves(
         axes.set_title(name)
         axes.set_xlabel('step')
         axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
+    """Save a figure at once: a reader sees the old picture or the whole new one.
+
+    Args:
+        figure: the figure.
+        path: picture to write; its ending gives the format (png, pdf, svg).
+
+    Returns:
+        The path.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     figure.savefig(partial)
     os.replace(partial, path)
+    return path

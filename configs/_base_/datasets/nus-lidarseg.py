@@ -8,8 +8,7 @@ load_pipeline = [
     dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
     dict(type='LoadPointLabels'),
 ]
-train_pipeline = [
-    *load_pipeline,
+augmentation = [
     dict(
         type='GlobalRotScaleTrans',
         rot_range=[-3.14159265, 3.14159265],
@@ -22,40 +21,34 @@ train_pipeline = [
         flip_ratio_bev_horizontal=0.5,
         flip_ratio_bev_vertical=0.5,
     ),
-    dict(type='Pack3DDetInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys),
 ]
-test_pipeline = [
-    *load_pipeline,
-    dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys),
+# At test time: four mirror images in two directions.
+tta_transforms = [
+    [
+        dict(
+            type='RandomFlip3D',
+            sync_2d=False,
+            flip_ratio_bev_horizontal=horizontal,
+            flip_ratio_bev_vertical=vertical,
+        )
+        for horizontal in (0.0, 1.0)
+        for vertical in (0.0, 1.0)
+    ],
+    [
+        dict(
+            type='GlobalRotScaleTrans',
+            rot_range=[angle, angle],
+            scale_ratio_range=[1.0, 1.0],
+            translation_std=[0, 0, 0],
+        )
+        for angle in (0.0, 1.57079633)
+    ],
 ]
-tta_pipeline = [
-    *load_pipeline,
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(
-                    type='RandomFlip3D',
-                    sync_2d=False,
-                    flip_ratio_bev_horizontal=horizontal,
-                    flip_ratio_bev_vertical=vertical,
-                )
-                for horizontal in (0.0, 1.0)
-                for vertical in (0.0, 1.0)
-            ],
-            [
-                dict(
-                    type='GlobalRotScaleTrans',
-                    rot_range=[angle, angle],
-                    scale_ratio_range=[1.0, 1.0],
-                    translation_std=[0, 0, 0],
-                )
-                for angle in (0.0, 1.57079633)
-            ],
-            [dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys)],
-        ],
-    ),
-]
+train_pack = dict(type='Pack3DDetInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys)
+test_pack = dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys)
+train_pipeline = [*load_pipeline, *augmentation, train_pack]
+test_pipeline = [*load_pipeline, test_pack]
+tta_pipeline = [*load_pipeline, dict(type='TestTimeAug', transforms=[*tta_transforms, [test_pack]])]
 tta_model = dict(type='Seg3DTTAModel')
 
 train_dataloader = dict(

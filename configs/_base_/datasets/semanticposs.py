@@ -1,68 +1,18 @@
 # SemanticPOSS, 13 classes; its intensity is stored as 0 to 255.
+_base_ = ['./semantickitti-seg.py']
 dataset_type = 'SemanticPossDataset'
 data_root = 'data/semanticposs/'
-meta_keys = ['sample_name', 'lidar_path']
 
 load_pipeline = [
-    dict(type='LoadLidarPoints', load_dim=4, use_dim=4),
+    _base_.load_pipeline[0],
     dict(type='ScalePointIntensity', scale=1 / 255),
-    dict(type='LoadPointLabels'),
+    *_base_.load_pipeline[1:],
 ]
-train_pipeline = [
-    *load_pipeline,
-    dict(
-        type='GlobalRotScaleTrans',
-        rot_range=[-3.14159265, 3.14159265],
-        scale_ratio_range=[1.0, 1.0],
-        translation_std=[0, 0, 0],
-    ),
-    dict(
-        type='RandomFlip3D',
-        sync_2d=False,
-        flip_ratio_bev_horizontal=0.5,
-        flip_ratio_bev_vertical=0.5,
-    ),
-    dict(type='Pack3DDetInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys),
-]
-test_pipeline = [
-    *load_pipeline,
-    dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys),
-]
-tta_pipeline = [
-    *load_pipeline,
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(
-                    type='RandomFlip3D',
-                    sync_2d=False,
-                    flip_ratio_bev_horizontal=horizontal,
-                    flip_ratio_bev_vertical=vertical,
-                )
-                for horizontal in (0.0, 1.0)
-                for vertical in (0.0, 1.0)
-            ],
-            [
-                dict(
-                    type='GlobalRotScaleTrans',
-                    rot_range=[angle, angle],
-                    scale_ratio_range=[1.0, 1.0],
-                    translation_std=[0, 0, 0],
-                )
-                for angle in (0.0, 1.57079633)
-            ],
-            [dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys)],
-        ],
-    ),
-]
-tta_model = dict(type='Seg3DTTAModel')
+train_pipeline = [*load_pipeline, *_base_.train_pipeline[2:]]
+test_pipeline = [*load_pipeline, *_base_.test_pipeline[2:]]
+tta_pipeline = [*load_pipeline, *_base_.tta_pipeline[2:]]
 
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -71,19 +21,11 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='semanticposs_infos_val.pkl',
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='LidarSegMetric')
-test_evaluator = val_evaluator
