@@ -38,7 +38,8 @@ def test_every_config_builds_and_fits_its_data(path):
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
     METRICS.build(cfg.val_evaluator)
-    assert [HOOKS.build(hook).modules for hook in cfg.custom_hooks] == [('backbone',)]
+    loaded, fit = (HOOKS.build(hook) for hook in cfg.custom_hooks)
+    assert loaded.modules == ('backbone',) and type(fit).__name__ == 'ClassFitHook'
     labels = LABELS[cfg.train_dataloader.dataset.type]
     head = cfg.model.decode_head
     assert head.num_classes == head.ignore_index == labels.ignore_index

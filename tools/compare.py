@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,9 +36,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--metric', default='miou', help='default: %(default)s')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/compare-NAME')
     parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        help='runs at the same time, which share the CPU cores (all of them use the same GPU); '
+        'default: %(default)s',
+    )
+    parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='override settings in every run'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.jobs < 1:
+        parser.error(f'--jobs must be at least 1, got {args.jobs}')
+    return args
 
 
 def parse_starts(texts: list[str]) -> dict[str, str | None]:
@@ -52,46 +64,106 @@ def parse_starts(texts: list[str]) -> dict[str, str | None]:
     return starts
 
 
-def last_value(work_dir: Path, metric: str) -> float:
-    """The metric as the run's last validation logged it."""
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning."""
+
+    start: str
+    fraction: float
+    seed: int
+    work_dir: Path
+    command: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        return ' '.join(['python', *self.command])
+
+
+class RunError(RuntimeError):
+    """A run that cannot begin or did not end well."""
+
+
+def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]) -> list[Run]:
+    """All runs, seed by seed, so that an early look has something of each start."""
+    runs = []
+    dataset = 'train_dataloader.dataset'
+    for fraction in args.fractions:
+        for seed in args.seeds:
+            for name, checkpoint in starts.items():
+                work_dir = out / f'{name}-{fraction:g}-seed{seed}'
+                command = (
+                    *('tools/train.py', args.config, '--work-dir', str(work_dir), '--resume'),
+                    *('--cfg-options', f'randomness.seed={seed}', f'load_from={checkpoint}'),
+                    f'{dataset}.fraction={fraction}',
+                    f'{dataset}.offset={seed if fraction < 1 else 0}',
+                    *args.cfg_options,
+                )
+                runs.append(Run(name, fraction, seed, work_dir, command))
+    return runs
+
+
+def last_validation(work_dir: Path, metric: str) -> dict[str, float]:
+    """The metrics that the run's last validation logged."""
     files = sorted(work_dir.glob('*/vis_data/scalars.json'), key=lambda p: p.stat().st_mtime)
     for path in reversed(files):
         for line in reversed(path.read_text().splitlines()):
             entry = json.loads(line)
             if metric in entry:
-                return float(entry[metric])
-    sys.exit(f'compare: no validation in {work_dir} logged {metric!r}.')
+                return entry
+    raise RunError(f'no validation in {work_dir} logged {metric!r}.')
 
 
-def finetune(
-    args: argparse.Namespace, work_dir: Path, checkpoint: str | None, fraction: float, seed: int
-) -> dict:
-    """Run one fine-tuning unless it is done; its value, seconds and command."""
-    dataset = 'train_dataloader.dataset'
-    command = [
-        *('tools/train.py', args.config, '--work-dir', str(work_dir), '--resume'),
-        *('--cfg-options', f'randomness.seed={seed}', f'load_from={checkpoint}'),
-        *(f'{dataset}.fraction={fraction}', f'{dataset}.offset={seed if fraction < 1 else 0}'),
-        *args.cfg_options,
-    ]
-    result = work_dir / 'result.json'
-    line = ' '.join(['python', *command])
-    if result.is_file():
-        done = json.loads(result.read_text())
-        if done['command'] == line:
-            print(f'done before: {work_dir.name}')
-            return done
-        sys.exit(f'compare: {work_dir} holds a run of another command: {done["command"]}')
-    print(f'\n$ {line}', flush=True)
-    start = time.monotonic()
-    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        sys.exit(f'compare: the run {work_dir} failed: {line}')
-    done = dict(command=line, value=last_value(work_dir, args.metric))
-    done['seconds'] = time.monotonic() - start
-    partial = result.with_suffix('.tmp')
-    partial.write_text(json.dumps(done, indent=1))
-    os.replace(partial, result)
+def finetune(run: Run, metric: str, jobs: int) -> dict:
+    """Do a run unless it is done; its command, metrics and seconds."""
+    record = run.work_dir / 'run.json'
+    known = json.loads(record.read_text()) if record.is_file() else {}
+    if known.get('command', run.line) != run.line:
+        raise RunError(f'{run.work_dir} holds a run of another command: {known["command"]}')
+    if metric in known.get('metrics', {}):
+        print(f'done before: {run.work_dir.name}', flush=True)
+        return known
+    run.work_dir.mkdir(parents=True, exist_ok=True)
+    write_json(record, dict(command=run.line))
+    environment = dict(os.environ)
+    if jobs > 1:
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        environment.setdefault('OMP_NUM_THREADS', str(threads))
+    log = run.work_dir / 'run.log'
+    print(f'$ {run.line}', flush=True)
+    begin = time.monotonic()
+    with open(log, 'a') as file:
+        code = subprocess.run(
+            [sys.executable, *run.command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        ).returncode
+    seconds = time.monotonic() - begin
+    if code:
+        tail = '\n'.join(log.read_text(errors='replace').splitlines()[-5:])
+        raise RunError(f'the run {run.work_dir} failed with code {code}, see {log}:\n{tail}')
+    # Of a run that was cut off, the time is that of its last part.
+    done = dict(
+        command=run.line,
+        metrics=last_validation(run.work_dir, metric),
+        resumed=bool(known),
+        seconds=round(seconds, 1),
+    )
+    write_json(record, done)
+    print(
+        f'{run.work_dir.name}: {metric} {done["metrics"][metric]:.4f} in {seconds:.0f} s',
+        flush=True,
+    )
     return done
+
+
+def write_json(path: Path, content) -> None:
+    """Write at once, so that a cut leaves the old file or the new one."""
+    partial = path.with_suffix('.tmp')
+    partial.write_text(json.dumps(content, indent=1))
+    os.replace(partial, path)
 
 
 def main() -> None:
@@ -102,19 +174,25 @@ def main() -> None:
     from nclr_mm.visualization.comparison import comparison_table, plot_comparison
     from nclr_mm.visualization.report import write_text
 
-    runs: dict[tuple[str, float], list[float]] = {}
-    raw = []
-    for fraction in args.fractions:
-        for seed in args.seeds:
-            for name, checkpoint in starts.items():
-                work_dir = out / f'{name}-{fraction:g}-seed{seed}'
-                done = finetune(args, work_dir, checkpoint, fraction, seed)
-                runs.setdefault((name, fraction), []).append(done['value'])
-                raw.append(dict(start=name, fraction=fraction, seed=seed, **done))
-    table = comparison_table(runs)
-    write_text(out / 'results.json', json.dumps(raw, indent=1))
+    runs = list_runs(args, out, starts)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        futures = [pool.submit(finetune, run, args.metric, args.jobs) for run in runs]
+        try:
+            results = [future.result() for future in futures]
+        except RunError as error:
+            pool.shutdown(cancel_futures=True)
+            sys.exit(f'compare: {error}')
+    values: dict[tuple[str, float], list[float]] = {}
+    for run, done in zip(runs, results, strict=True):
+        values.setdefault((run.start, run.fraction), []).append(done['metrics'][args.metric])
+    raw = [
+        dict(start=run.start, fraction=run.fraction, seed=run.seed, **done)
+        for run, done in zip(runs, results, strict=True)
+    ]
+    table = comparison_table(values)
+    write_json(out / 'results.json', raw)
     write_text(out / 'table.md', table + '\n')
-    plot_comparison(runs, out / 'comparison.png', args.metric)
+    plot_comparison(values, out / 'comparison.png', args.metric)
     print(f'\n{table}\n\nTable, plot and values: {out}')
 
 

@@ -53,7 +53,9 @@ def _add_common_arguments(parser: argparse.ArgumentParser, root: str, tag: str) 
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count(), help='threads; default: all cores'
     )
-    parser.add_argument('--check', action='store_true', help='read every scan and image fully')
+    parser.add_argument(
+        '--check', action='store_true', help='read every scan, image and label fully'
+    )
 
 
 def _add_split_argument(parser: argparse.ArgumentParser) -> None:

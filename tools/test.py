@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.engine.command_line import (
@@ -15,6 +14,7 @@ from nclr_mm.engine.command_line import (
     report_user_errors,
     require_checkpoint,
 )
+from nclr_mm.engine.distributed import unwrapped_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         help='checkpoint file; without one, the untrained model is tested (what training adds)',
     )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation by the config's tta_model",
+    )
     return parser.parse_args()
 
 
@@ -33,6 +38,12 @@ def prepare(args: argparse.Namespace) -> Config:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     require_checkpoint(args.checkpoint)
+    if args.tta:
+        lacking = [key for key in ('tta_model', 'tta_pipeline') if not cfg.get(key)]
+        if lacking:
+            raise ValueError(f'--tta needs {" and ".join(lacking)}, which {args.config} lacks.')
+        cfg.model = dict(cfg.tta_model, module=cfg.model)
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     return cfg
 
 
@@ -41,8 +52,8 @@ def main() -> None:
     cfg = report_user_errors(lambda: prepare(args))
     runner = build_runner(cfg)
     if args.checkpoint is None:  # the runner initialises a model only to train it
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.init_weights()
+        model = unwrapped_model(runner)
+        (model.module if args.tta else model).init_weights()
     runner.test()
 
 

@@ -118,9 +118,8 @@ class CalibrationDataset(BaseDataset):
             self.cameras = tuple(sample['images'])
         missing = [name for name in self.cameras if name not in sample['images']]
         if missing:
-            raise ValueError(
-                f'{where} has no camera {missing[0]}; it has {", ".join(sample["images"])}.'
-            )
+            present = ', '.join(sample['images']) or 'none'
+            raise ValueError(f'{where} has no camera {missing[0]}; it has {present}.')
         sample['images'] = {
             name: self._parse_image(name, sample['images'][name], where) for name in self.cameras
         }

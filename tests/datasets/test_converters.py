@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nclr_mm.datasets import converters
+from nclr_mm.datasets import (
+    SemanticKittiCalibrationDataset,
+    SemanticKittiSegmentationDataset,
+    converters,
+)
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
 from nclr_mm.datasets.converters.sequences import Part, parse_split
 from tests.datasets.layouts import make_nuscenes, make_semantickitti
@@ -582,9 +586,9 @@ SEMANTICKITTI_FAULTS = {
         lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'P2', '0 0 0 0 0 1 0 0 0 0 1 0'),
         r'calib\.txt: the left 3x3 of P2 is not a camera matrix',
     ),
-    'no images': (
-        lambda r: shutil.rmtree(r / SEQUENCE / 'image_2'),
-        r'00/image_2 is missing: expected the colour images',
+    'a label that no class has': (
+        lambda r: np.full(400, 77, '<u4').tofile(r / SEQUENCE / 'labels/000001.label'),
+        r'000001\.label holds unknown raw labels \[77\] on 400 of 400 points',
     ),
     'an image less': (
         lambda r: (r / SEQUENCE / 'image_2/000002.png').unlink(),
@@ -641,6 +645,20 @@ def test_semantickitti_faults(fault, semantickitti_root, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         converters.create_semantickitti_infos(root, tmp_path / 'out', check=True)
     assert not (tmp_path / 'out').exists()
+
+
+def test_semantickitti_without_images_serves_segmentation(semantickitti_root, tmp_path, capsys):
+    root = shutil.copytree(semantickitti_root, tmp_path / 'root')
+    shutil.rmtree(root / SEQUENCE / 'image_2')
+    (root / SEQUENCE / 'calib.txt').unlink()
+    path = converters.create_semantickitti_infos(root, tmp_path)['train']
+    assert 'no image_2' in capsys.readouterr().out
+    data = dict(ann_file=str(path), data_root=str(root))
+    scans = SemanticKittiSegmentationDataset(**data)
+    assert len(scans) == 4
+    assert Path(scans.get_data_info(0)['pts_semantic_mask_path']).is_file()
+    with pytest.raises(ValueError, match='00_000000 has no camera image_2; it has none'):
+        SemanticKittiCalibrationDataset(**data)
 
 
 def test_semantickitti_frames_that_are_not_there(semantickitti_root, tmp_path):

@@ -32,5 +32,9 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(),
 )
-# What load_from gave to the model; an error unless the backbone is complete.
-custom_hooks = [dict(type='LoadedWeightsHook', modules=['backbone'])]
+custom_hooks = [
+    # What load_from gave to the model; an error unless the backbone is complete.
+    dict(type='LoadedWeightsHook', modules=['backbone']),
+    # Head, preprocessor and data agree about the classes.
+    dict(type='ClassFitHook'),
+]

@@ -15,6 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets.segmentation.label_maps import LabelMap, map_labels
+from nclr_mm.datasets.transforms.labels import read_labels
 
 INFO_VERSION = '1.1'
 
@@ -90,6 +92,12 @@ def check_mask(path: Path, num_points: int, itemsize: int) -> None:
             f'{path} has {size} bytes, but the scan has {num_points} points, '
             f'{itemsize} bytes a label: expected {num_points * itemsize}.'
         )
+
+
+def check_labels(path: Path, labels: LabelMap) -> None:
+    """Read a label file fully; raise ValueError naming it if a raw label is unknown."""
+    raw, _ = read_labels(str(path))
+    map_labels(raw, labels.table, str(path))
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nclr_mm.datasets.checks import check_intrinsics, check_rigid
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_label_archive
+from nclr_mm.datasets.segmentation.label_maps import NUSCENES
 
 from . import common
 
@@ -387,30 +385,19 @@ def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:
     if 'lidarseg' in nusc.table_names:
         path = Path(nusc.dataroot) / nusc.get('lidarseg', lidar_token)['filename']
         common.check_mask(path, num_points, itemsize=1)
+        if check:
+            common.check_labels(path, NUSCENES)
         masks['pts_semantic_mask_path'] = path.name
     if 'panoptic' in nusc.table_names:
         path = Path(nusc.dataroot) / nusc.get('panoptic', lidar_token)['filename']
         common.require_file(path)
         if check:
-            labelled = _count_labels(path)
+            labelled = len(read_label_archive(path))
             if labelled != num_points:
                 raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
+            common.check_labels(path, NUSCENES)
         masks['pts_panoptic_mask_path'] = path.name
     return masks
-
-
-def _count_labels(path: Path) -> int:
-    try:
-        with np.load(path) as content:
-            return len(content['data'])
-    # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
-    except (
-        *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
-        *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
-    ) as error:
-        raise ValueError(
-            f"{path} is no readable .npz file with an array 'data' of labels: {error}."
-        ) from error
 
 
 def _instances(nusc, lidar_token: str, global2lidar: np.ndarray) -> list[dict]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
+from nclr_mm.datasets.segmentation.label_maps import SEMANTICKITTI
 
 from . import common, sequences
 
@@ -34,12 +35,13 @@ def create_semantickitti_infos(
 
     Args:
         root_path: holds ``sequences/<nn>/{velodyne,image_2,calib.txt}`` and, where they exist,
-            ``image_3``, ``labels``, ``poses.txt``, ``times.txt``.
+            ``image_3``, ``labels``, ``poses.txt``, ``times.txt``. A sequence without ``image_2``
+            gets no cameras: it serves segmentation, and a notice says so.
         splits: parts of each split; None takes those of a ``splits.json`` at the root
             ({split: [sequences]}), or else the official sequences, of which missing ones are left
             out with a notice.
         workers: threads that read files.
-        check: read every scan and image fully.
+        check: read every scan, image and label file fully.
 
     Returns:
         The path of each info file written, by split.
@@ -68,33 +70,38 @@ class _Sequence:
 
     def __init__(self, root: Path, name: str) -> None:
         self.folder = root / 'sequences' / name
+        self.labelled = (self.folder / 'labels').is_dir()
+        self.times = None
+        if (self.folder / 'times.txt').exists():
+            self.times = _table(self.folder / 'times.txt', 1)[:, 0]
+        self.cameras, self.poses = {}, None
+        if (self.folder / 'image_2').is_dir():
+            self._read_calibration()
+        else:
+            print(
+                f'{self.folder} has no image_2, the colour images of the odometry benchmark: its '
+                'scans serve segmentation, not pretraining.'
+            )
+
+    def _read_calibration(self) -> None:
         path = self.folder / 'calib.txt'
         values = common.read_calibration(path)
         lidar2cam0 = check_rigid(
             common.homogeneous(common.calibration_matrix(values, 'Tr', (3, 4), path)),
             f'{path}: Tr',
         )
-        common.require_directory(
-            self.folder / 'image_2', 'expected the colour images of the odometry benchmark'
-        )
-        self.cameras = {}
         for camera, field in CAMERAS.items():
             if (self.folder / camera).is_dir():
                 projection = common.calibration_matrix(values, field, (3, 4), path)
                 check_intrinsics(projection[:, :3], f'{path}: the left 3x3 of {field}')
                 cam2img, shift = common.fold_projection(projection)
                 self.cameras[camera] = (cam2img, shift @ lidar2cam0)
-        self.labelled = (self.folder / 'labels').is_dir()
-        self.poses = None
         if (self.folder / 'poses.txt').exists():
             # Poses are those of camera 0 in its first frame; a user wants the LiDAR's.
             rows = _table(self.folder / 'poses.txt', 12).reshape(-1, 3, 4)
             poses = np.stack([common.homogeneous(row) for row in rows])
             check_rigid(poses, f'{self.folder / "poses.txt"}')
             self.poses = np.linalg.inv(lidar2cam0) @ poses @ lidar2cam0
-        self.times = None
-        if (self.folder / 'times.txt').exists():
-            self.times = _table(self.folder / 'times.txt', 1)[:, 0]
 
     def at(self, values: np.ndarray, file: str, frame: int) -> np.ndarray:
         if frame >= len(values):
@@ -147,6 +154,8 @@ def _frame_info(
     if sequence.labelled:
         labels = sequence.folder / 'labels' / f'{stem}.label'
         common.check_mask(labels, num_points, itemsize=4)
+        if check:
+            common.check_labels(labels, SEMANTICKITTI)
         # One file for both: the class in the lower 16 bits, the instance in the upper.
         info['pts_semantic_mask_path'] = labels.relative_to(root).as_posix()
         info['pts_panoptic_mask_path'] = info['pts_semantic_mask_path']

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nclr_mm.datasets.segmentation.label_maps import SEMANTICPOSS
+
 from . import common, sequences
 
 NUM_PTS_FEATS = 4  # x, y, z, intensity
@@ -31,7 +33,7 @@ def create_semanticposs_infos(
             pixels of the range image have a point, in the order of the scan.
         splits: see :func:`nclr_mm.datasets.converters.sequences.chosen_frames`.
         workers: threads that read files.
-        check: read every scan fully.
+        check: read every scan and label file fully.
 
     Returns:
         The path of each info file written, by split.
@@ -61,6 +63,8 @@ def _frame_info(root: Path, check: bool, frame: tuple[str, str]) -> dict:
         common.check_points(scan, NUM_PTS_FEATS)
     labels = folder / 'labels' / f'{stem}.label'
     common.check_mask(labels, num_points, itemsize=4)
+    if check:
+        common.check_labels(labels, SEMANTICPOSS)
     path = labels.relative_to(root).as_posix()
     info = dict(
         sample_idx=f'{name}_{stem}',

@@ -37,8 +37,8 @@ class SegmentationDataset(Seg3DDataset):
 
     Raises:
         FileNotFoundError: without the info file, saying which command makes it.
-        ValueError: if the info file has another form, if nothing is chosen, or, unless in test
-            mode, if a frame has no label file.
+        ValueError: if the info file has another form, if nothing is chosen, if other classes are
+            asked for, or, unless in test mode, if a frame has no label file.
     """
 
     LABELS: LabelMap
@@ -62,6 +62,7 @@ class SegmentationDataset(Seg3DDataset):
     ) -> None:
         if repeats < 1:
             raise ValueError(f'repeats must be at least 1, got {repeats}.')
+        self._refuse_other_classes(dict(metainfo or {}), kwargs.get('ignore_index'))
         self.fraction = fraction
         self.protocol = protocol or self.PROTOCOL
         self.offset = offset
@@ -95,41 +96,55 @@ class SegmentationDataset(Seg3DDataset):
             seg_all_class_ids=number,
         )
 
+    def _refuse_other_classes(self, metainfo: dict, ignore_index: int | None) -> None:
+        """The map from raw labels is the class's own; other classes would be mislabelled."""
+        classes = tuple(metainfo.get('classes', self.LABELS.names))
+        if classes != self.LABELS.names:
+            raise ValueError(
+                f'{type(self).__name__} has the classes {list(self.LABELS.names)}, got '
+                f'{list(classes)}; for others derive a class with a LabelMap of its own.'
+            )
+        if ignore_index not in (None, self.LABELS.ignore_index):
+            raise ValueError(
+                f'{type(self).__name__} ignores the label {self.LABELS.ignore_index}, got '
+                f'ignore_index={ignore_index}.'
+            )
+
     def get_seg_label_mapping(self, metainfo: dict | None = None):
         """Label of each raw label, -1 where the data set defines none."""
         return self.LABELS.table
 
     def load_data_list(self) -> list[dict]:
         """Read the info file, choose the frames and name them in the log."""
-        infos = read_infos(self.ann_file, self.CREATE_COMMAND)
-        entries = infos['data_list']
+        entries = read_infos(self.ann_file, self.CREATE_COMMAND)['data_list']
+        if self.fraction != 1:
+            entries = self._choose(entries)
+        self._check_labelled(entries)
+        return [self.parse_data_info(entry) for _ in range(self.repeats) for entry in entries]
+
+    def _choose(self, entries: list[dict]) -> list[dict]:
         lacking = [e for e in entries if 'scene' not in e]
-        if lacking and self.fraction < 1:
+        if lacking:
             raise ValueError(
                 f'{self.ann_file}: the sample {lacking[0].get("sample_idx")} lacks the field '
                 "'scene' that a label fraction needs; make the file anew with "
                 f'{self.CREATE_COMMAND}.'
             )
-        if self.fraction != 1:
-            try:
-                chosen = choose_frames(
-                    [e['scene'] for e in entries], self.fraction, self.protocol, self.offset
-                )
-            except ValueError as error:
-                raise ValueError(f'{self.ann_file}: {error}') from error
-            entries = [entries[i] for i in chosen]
-            named = describe(
-                [e['scene'] for e in entries],
-                [e['sample_idx'] for e in entries],
-                self.protocol,
-            )
-            print_log(
-                f'{self.fraction:.3%} of the labels of {self.ann_file}, protocol {self.protocol}, '
-                f'offset {self.offset}: {len(entries)} frames; {named}.',
-                logger='current',
-            )
-        self._check_labelled(entries)
-        return [self.parse_data_info(entry) for _ in range(self.repeats) for entry in entries]
+        scenes = [e['scene'] for e in entries]
+        try:
+            chosen = choose_frames(scenes, self.fraction, self.protocol, self.offset)
+        except ValueError as error:
+            raise ValueError(f'{self.ann_file}: {error}') from error
+        entries = [entries[i] for i in chosen]
+        named = describe(
+            [scenes[i] for i in chosen], [e['sample_idx'] for e in entries], self.protocol
+        )
+        print_log(
+            f'{self.fraction:.3%} of the labels of {self.ann_file}, protocol {self.protocol}, '
+            f'offset {self.offset}: {len(entries)} frames; {named}.',
+            logger='current',
+        )
+        return entries
 
     def _check_labelled(self, entries: list[dict]) -> None:
         key = 'pts_panoptic_mask_path' if self.panoptic else 'pts_semantic_mask_path'

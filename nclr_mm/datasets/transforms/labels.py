@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from os import path as osp
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
+from ..checks import read_label_archive
 from ..segmentation.label_maps import map_labels
 
 # Panoptic nuScenes stores 1000 * class + instance, SemanticKITTI and SemanticPOSS
@@ -35,17 +33,7 @@ def read_labels(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not osp.isfile(path):
         raise FileNotFoundError(f'The label file {path} is missing.')
     if path.endswith('.npz'):
-        try:
-            with np.load(path) as content:
-                values = content['data'].astype(np.int64)
-        # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
-        except (
-            *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
-            *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
-        ) as error:
-            raise ValueError(
-                f"{path} is no readable .npz file with an array 'data' of labels: {error}."
-            ) from error
+        values = read_label_archive(path).astype(np.int64)
         return values // _NUSCENES_BASE, values % _NUSCENES_BASE
     if path.endswith('.label'):
         if osp.getsize(path) % 4:

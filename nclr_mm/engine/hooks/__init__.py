@@ -1,5 +1,11 @@
 from .calibration_visualization_hook import CalibrationVisualizationHook
+from .class_fit_hook import ClassFitHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .pose_loss_switch_hook import PoseLossSwitchHook
 
-__all__ = ['CalibrationVisualizationHook', 'LoadedWeightsHook', 'PoseLossSwitchHook']
+__all__ = [
+    'CalibrationVisualizationHook',
+    'ClassFitHook',
+    'LoadedWeightsHook',
+    'PoseLossSwitchHook',
+]

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor
+
+from ..distributed import unwrapped_model
 
 
 @HOOKS.register_module()
@@ -46,13 +47,14 @@ class LoadedWeightsHook(Hook):
         if self._checkpoint is None:
             print_log('No checkpoint was loaded: training starts from random weights.', 'current')
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        faults = compare(model.state_dict(), self._checkpoint)
+        model = unwrapped_model(runner)
+        state = model.state_dict()
+        faults = compare(state, self._checkpoint)
         source = runner._load_from or 'the checkpoint'
-        print_log(describe(model.state_dict(), self._checkpoint, faults, source), 'current')
+        print_log(describe(state, self._checkpoint, faults, source), 'current')
         self._checkpoint = None
         for module in self.modules:
-            names = [n for n in model.state_dict() if n.startswith(f'{module}.')]
+            names = [n for n in state if n.startswith(f'{module}.')]
             unfit = [n for n in names if n in faults]
             if not names:
                 raise ValueError(

@@ -7,8 +7,9 @@ import logging
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
+
+from ..distributed import unwrapped_model
 
 
 @HOOKS.register_module()
@@ -45,9 +46,10 @@ class PoseLossSwitchHook(Hook):
         """
         head = self._head(runner)
         if not isinstance(getattr(head, 'with_pose_loss', None), bool):
+            model = type(unwrapped_model(runner)).__name__
             raise ValueError(
                 'PoseLossSwitchHook needs a model whose calib_head has the bool attribute '
-                f'with_pose_loss, as that of NCLR; {type(_unwrapped(runner)).__name__} has none.'
+                f'with_pose_loss, as that of NCLR; {model} has none.'
             )
 
     def before_train(self, runner) -> None:
@@ -86,7 +88,7 @@ class PoseLossSwitchHook(Hook):
 
     @staticmethod
     def _head(runner):
-        return getattr(_unwrapped(runner), 'calib_head', None)
+        return getattr(unwrapped_model(runner), 'calib_head', None)
 
     def _switch(self, runner, done: int) -> None:
         active = done >= self.begin
@@ -94,8 +96,3 @@ class PoseLossSwitchHook(Hook):
         if active and not self._logged:
             self._logged = True
             print_log(f'Pose loss on, after {self._unit} {done}.', logger='current')
-
-
-def _unwrapped(runner):
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -153,3 +153,15 @@ def test_frames_without_labels_are_an_error_before_training(drives, tmp_path):
     with pytest.raises(ValueError, match='2 of 2 frames have no semantic labels'):
         build(root, 'nuscenes')
     assert len(build(root, 'nuscenes', test_mode=True, load_eval_anns=False)) == 2
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(metainfo=dict(classes=('car', 'road'))), r"got \['car', 'road'\]; for others derive"),
+        (dict(ignore_index=255), 'ignores the label 19, got ignore_index=255'),
+    ],
+)
+def test_other_classes_than_those_of_the_map_are_refused(drives, change, message):
+    with pytest.raises(ValueError, match=message):
+        build(drives['semantickitti'], 'semantickitti', **change)
