@@ -26,8 +26,9 @@ def parse_args() -> argparse.Namespace:
         '--start',
         action='append',
         metavar='NAME=CHECKPOINT',
-        required=True,
-        help='pretrained weights to start from; may be repeated. Random weights come first',
+        default=[],
+        help='pretrained weights to start from; may be repeated, and may be added later: runs from '
+        'random weights come first, and are not done again',
     )
     parser.add_argument('--fractions', nargs='+', type=float, default=[0.001, 0.01, 0.1, 0.5, 1])
     parser.add_argument(
