@@ -48,6 +48,7 @@ def test_every_config_builds_and_fits_its_data(path):
         assert cfg.model.thing_labels == labels.thing_labels
         assert cfg.model.data_preprocessor.thing_labels == labels.thing_labels
         assert cfg.train_dataloader.dataset.panoptic and cfg.val_dataloader.dataset.panoptic
+    assert bool(cfg.tta_model) == (path.parent.name == 'semseg')
     model = MODELS.build(cfg.model)
     frozen = 'linear-probe' in path.stem
     assert any(p.requires_grad for p in model.backbone.parameters()) != frozen

@@ -7,14 +7,21 @@ goes on.
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+
+from mmengine.config import Config, DictAction
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,6 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config of the fine-tuning')
+    parser.add_argument(
+        '--config-for',
+        action='append',
+        metavar='FRACTION=CONFIG',
+        default=[],
+        help='another config for a fraction, such as one with more epochs; may be repeated',
+    )
     parser.add_argument(
         '--start',
         action='append',
@@ -49,6 +63,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.jobs < 1:
         parser.error(f'--jobs must be at least 1, got {args.jobs}')
+    for name in ('fractions', 'seeds'):
+        if len(set(getattr(args, name))) < len(getattr(args, name)):
+            parser.error(f'--{name} names one twice: {getattr(args, name)}')
     return args
 
 
@@ -65,98 +82,220 @@ def parse_starts(texts: list[str]) -> dict[str, str | None]:
     return starts
 
 
+def parse_configs(args: argparse.Namespace) -> dict[float, str]:
+    """Config of each fraction."""
+    configs = dict.fromkeys(args.fractions, args.config)
+    for text in args.config_for:
+        fraction, _, config = text.partition('=')
+        try:
+            known = float(fraction) in configs
+        except ValueError:
+            known = False
+        if not known or not config:
+            sys.exit(
+                f'compare: --config-for reads FRACTION=CONFIG with one of {args.fractions}, '
+                f'got {text!r}.'
+            )
+        configs[float(fraction)] = config
+    for config in configs.values():
+        if not Path(config).is_file():
+            sys.exit(f'compare: there is no config {config}.')
+    return {fraction: from_root(Path(config)) for fraction, config in configs.items()}
+
+
+def from_root(path: Path) -> str:
+    """The path as seen from the repository, where the runs are started."""
+    path = path.resolve()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
 @dataclass(frozen=True)
 class Run:
-    """One fine-tuning."""
+    """One fine-tuning.
+
+    Attributes:
+        start: name of the weights it starts from.
+        fraction: label fraction.
+        seed: seed, and offset of the fraction.
+        config: the config file.
+        options: what overrides the config.
+        work_dir: folder of its logs and checkpoints.
+        length: iterations or epochs of the whole run.
+        inputs: hash of the resolved config and of the checkpoint.
+    """
 
     start: str
     fraction: float
     seed: int
+    config: str
+    options: tuple[str, ...]
     work_dir: Path
-    command: tuple[str, ...]
+    length: int
+    inputs: str
+
+    @property
+    def command(self) -> list[str]:
+        work_dir = ['--work-dir', str(self.work_dir), '--resume']
+        return ['tools/train.py', self.config, *work_dir, '--cfg-options', *self.options]
 
     @property
     def line(self) -> str:
         return ' '.join(['python', *self.command])
+
+    @property
+    def name(self) -> str:
+        return self.work_dir.name
 
 
 class RunError(RuntimeError):
     """A run that cannot begin or did not end well."""
 
 
+def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tuple[int, str]:
+    """Length of a run, and a hash of what it depends on: resolved config and checkpoint."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('options', nargs='+', action=DictAction)
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(parser.parse_args(options).options)
+    length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.get('max_epochs')
+    content = hashlib.sha256(json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode())
+    if checkpoint is not None:
+        content.update(Path(checkpoint).read_bytes())
+    return length, content.hexdigest()
+
+
 def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]) -> list[Run]:
     """All runs, seed by seed, so that an early look has something of each start."""
     runs = []
     dataset = 'train_dataloader.dataset'
+    configs = parse_configs(args)
     for fraction in args.fractions:
         for seed in args.seeds:
             for name, checkpoint in starts.items():
-                work_dir = out / f'{name}-{fraction:g}-seed{seed}'
-                command = (
-                    *('tools/train.py', args.config, '--work-dir', str(work_dir), '--resume'),
-                    *('--cfg-options', f'randomness.seed={seed}', f'load_from={checkpoint}'),
+                options = (
+                    *(f'randomness.seed={seed}', f'load_from={checkpoint}'),
                     f'{dataset}.fraction={fraction}',
                     f'{dataset}.offset={seed if fraction < 1 else 0}',
                     *args.cfg_options,
                 )
-                runs.append(Run(name, fraction, seed, work_dir, command))
+                length, inputs = digest(configs[fraction], options, checkpoint)
+                work_dir = out / f'{name}-{fraction:g}-seed{seed}'
+                runs.append(
+                    Run(name, fraction, seed, configs[fraction], options, work_dir, length, inputs)
+                )
     return runs
 
 
-def last_validation(work_dir: Path, metric: str) -> dict[str, float]:
-    """The metrics that the run's last validation logged."""
-    files = sorted(work_dir.glob('*/vis_data/scalars.json'), key=lambda p: p.stat().st_mtime)
-    for path in reversed(files):
+class Processes:
+    """Programs under way, to be ended together."""
+
+    def __init__(self, jobs: int) -> None:
+        self.environment = dict(os.environ)
+        if jobs > 1:
+            threads = max(1, (os.cpu_count() or 1) // jobs)
+            self.environment.setdefault('OMP_NUM_THREADS', str(threads))
+        self._running: set[subprocess.Popen] = set()
+        self._lock = Lock()
+        self._ended = False
+
+    def call(self, command: list[str], log: Path, keep_open: int) -> int:
+        """Run a Python program to its end; its exit code.
+
+        Args:
+            command: the program and its arguments.
+            log: file to which its output is appended.
+            keep_open: descriptor of the lock, which the program holds as long as it lives.
+        """
+        with open(log, 'a') as file:
+            with self._lock:
+                if self._ended:
+                    raise RunError('ended before it began.')
+                process = subprocess.Popen(
+                    [sys.executable, *command],
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[keep_open],
+                )
+                self._running.add(process)
+            try:
+                return process.wait()
+            finally:
+                self._running.discard(process)
+
+    def end(self) -> None:
+        """End what runs, and let nothing begin."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.terminate()
+
+
+def last_validation(work_dir: Path, metric: str, length: int) -> dict[str, float] | None:
+    """The metrics of the validation at the run's end; None if it was not reached."""
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
         for line in reversed(path.read_text().splitlines()):
             entry = json.loads(line)
-            if metric in entry:
+            if metric in entry and entry.get('step') == length:
                 return entry
-    raise RunError(f'no validation in {work_dir} logged {metric!r}.')
+    return None
 
 
-def finetune(run: Run, metric: str, jobs: int) -> dict:
+def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, float] | None:
+    """Metrics of the last checkpoint, of a run that was cut off while it was validated."""
+    checkpoint = Path((run.work_dir / 'last_checkpoint').read_text().strip())
+    out = run.work_dir / 'test'
+    test = ['tools/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
+    processes.call([*test, '--cfg-options', *run.options], log, lock)
+    logged = sorted(out.glob('*/*.json'))
+    return json.loads(logged[-1].read_text()) if logged else None
+
+
+def finetune(run: Run, metric: str, processes: Processes) -> dict:
     """Do a run unless it is done; its command, metrics and seconds."""
-    record = run.work_dir / 'run.json'
-    known = json.loads(record.read_text()) if record.is_file() else {}
-    if known.get('command', run.line) != run.line:
-        raise RunError(f'{run.work_dir} holds a run of another command: {known["command"]}')
-    if metric in known.get('metrics', {}):
-        print(f'done before: {run.work_dir.name}', flush=True)
-        return known
     run.work_dir.mkdir(parents=True, exist_ok=True)
-    write_json(record, dict(command=run.line))
-    environment = dict(os.environ)
-    if jobs > 1:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        environment.setdefault('OMP_NUM_THREADS', str(threads))
-    log = run.work_dir / 'run.log'
-    print(f'$ {run.line}', flush=True)
-    begin = time.monotonic()
-    with open(log, 'a') as file:
-        code = subprocess.run(
-            [sys.executable, *run.command],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        ).returncode
-    seconds = time.monotonic() - begin
-    if code:
-        tail = '\n'.join(log.read_text(errors='replace').splitlines()[-5:])
-        raise RunError(f'the run {run.work_dir} failed with code {code}, see {log}:\n{tail}')
-    # Of a run that was cut off, the time is that of its last part.
-    done = dict(
-        command=run.line,
-        metrics=last_validation(run.work_dir, metric),
-        resumed=bool(known),
-        seconds=round(seconds, 1),
-    )
-    write_json(record, done)
-    print(
-        f'{run.work_dir.name}: {metric} {done["metrics"][metric]:.4f} in {seconds:.0f} s',
-        flush=True,
-    )
+    record, log = run.work_dir / 'run.json', run.work_dir / 'run.log'
+    with open(run.work_dir / '.lock', 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f'{run.work_dir} is in use by another run.') from error
+        known = json.loads(record.read_text()) if record.is_file() else {}
+        if known.get('command', run.line) != run.line:
+            raise RunError(f'{run.work_dir} holds a run of another command: {known["command"]}')
+        if known.get('inputs', run.inputs) != run.inputs:
+            raise RunError(
+                f'{run.work_dir} holds a run of the same command, but its config or checkpoint '
+                'has changed since; remove the folder to do it again.'
+            )
+        if metric in known.get('metrics', {}):
+            print(f'done before: {run.name}', flush=True)
+            return known
+        write_json(record, dict(command=run.line, inputs=run.inputs))
+        print(f'$ {run.line}', flush=True)
+        begin = time.monotonic()
+        code = processes.call(run.command, log, lock.fileno())
+        if code:
+            tail = '\n'.join(log.read_text(errors='replace').splitlines()[-5:])
+            raise RunError(f'the run {run.work_dir} ended with code {code}, see {log}:\n{tail}')
+        metrics = last_validation(run.work_dir, metric, run.length)
+        if metrics is None:
+            metrics = evaluate(run, processes, log, lock.fileno())
+        if metric not in (metrics or {}):
+            raise RunError(f'{run.work_dir}: no validation at its end logged {metric!r}.')
+        # Of a run that was cut off, the time is that of its last part.
+        seconds = round(time.monotonic() - begin, 1)
+        done = dict(
+            command=run.line,
+            inputs=run.inputs,
+            metrics=metrics,
+            resumed=bool(known),
+            seconds=seconds,
+        )
+        write_json(record, done)
+    print(f'{run.name}: {metric} {metrics[metric]:.4f} in {seconds:.0f} s', flush=True)
     return done
 
 
@@ -167,22 +306,43 @@ def write_json(path: Path, content) -> None:
     os.replace(partial, path)
 
 
+def unequal_classes(results: list[dict]) -> list[str]:
+    """Metrics that only some runs have: of classes without truth that some predict and some not."""
+    missing = [
+        {k for k, v in result['metrics'].items() if isinstance(v, float) and math.isnan(v)}
+        for result in results
+    ]
+    return sorted(set.union(*missing) - set.intersection(*missing))
+
+
+def do_all(runs: list[Run], args: argparse.Namespace) -> list[dict]:
+    """Results of all runs; what is under way is ended by the first error and by signals."""
+    processes = Processes(args.jobs)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        futures = [pool.submit(finetune, run, args.metric, processes) for run in runs]
+        try:
+            return [future.result() for future in futures]
+        except BaseException as error:
+            for future in futures:
+                future.cancel()
+            processes.end()
+            if isinstance(error, RunError):
+                sys.exit(f'compare: {error}')
+            raise
+
+
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('compare: ended by SIGTERM.'))
     starts = parse_starts(args.start)
+    out = Path(from_root(args.work_dir)) if args.work_dir else None
+    out = out or Path('work_dirs') / f'compare-{Path(args.config).stem}'
+    runs = list_runs(args, out, starts)
     os.chdir(ROOT)
-    out = args.work_dir or Path('work_dirs') / f'compare-{Path(args.config).stem}'
     from nclr_mm.visualization.comparison import comparison_table, plot_comparison
     from nclr_mm.visualization.report import write_text
 
-    runs = list_runs(args, out, starts)
-    with ThreadPoolExecutor(args.jobs) as pool:
-        futures = [pool.submit(finetune, run, args.metric, args.jobs) for run in runs]
-        try:
-            results = [future.result() for future in futures]
-        except RunError as error:
-            pool.shutdown(cancel_futures=True)
-            sys.exit(f'compare: {error}')
+    results = do_all(runs, args)
     values: dict[tuple[str, float], list[float]] = {}
     for run, done in zip(runs, results, strict=True):
         values.setdefault((run.start, run.fraction), []).append(done['metrics'][args.metric])
@@ -191,6 +351,11 @@ def main() -> None:
         for run, done in zip(runs, results, strict=True)
     ]
     table = comparison_table(values)
+    if unequal := unequal_classes(results):
+        table += (
+            f'\n\nNot every run has a value of {", ".join(unequal)}: means over classes are taken '
+            'over different ones.'
+        )
     write_json(out / 'results.json', raw)
     write_text(out / 'table.md', table + '\n')
     plot_comparison(values, out / 'comparison.png', args.metric)

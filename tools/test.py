@@ -52,8 +52,7 @@ def main() -> None:
     cfg = report_user_errors(lambda: prepare(args))
     runner = build_runner(cfg)
     if args.checkpoint is None:  # the runner initialises a model only to train it
-        model = unwrapped_model(runner)
-        (model.module if args.tta else model).init_weights()
+        unwrapped_model(runner).init_weights()
     runner.test()
 
 

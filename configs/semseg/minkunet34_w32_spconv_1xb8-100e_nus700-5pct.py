@@ -6,6 +6,7 @@ _base_ = [
     '../_base_/schedules/finetune-100e.py',
     '../_base_/default_runtime.py',
 ]
+# SLidR's loader keeps the last of each 20 scenes, not the first.
 train_dataloader = dict(
-    dataset=dict(ann_file='nuscenes_infos_train.pkl', fraction=0.05, protocol='scenes')
+    dataset=dict(ann_file='nuscenes_infos_train.pkl', fraction=0.05, protocol='scenes', offset=19)
 )

@@ -2,7 +2,7 @@
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 __all__ = ['prepare_cpu_processes', 'unwrapped_model']
@@ -33,6 +33,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
 
 def unwrapped_model(runner) -> nn.Module:
-    """The runner's model itself, without the wrapper of a distributed run."""
+    """The runner's model itself, without wrappers of distributed runs and of augmented tests."""
     model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

@@ -30,6 +30,11 @@ class LidarSegMetric(SegMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep prediction and annotation of each sample, or write the prediction."""
         if self.writer is None:
+            if any('eval_ann_info' not in sample for sample in data_samples):
+                raise ValueError(
+                    'The samples have no labels to evaluate against; give '
+                    'test_evaluator.submission.folder and .form to write predictions instead.'
+                )
             super().process(data_batch, data_samples)
             return
         for sample in data_samples:

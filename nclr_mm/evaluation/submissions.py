@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 FORMATS = ('nuscenes', 'semantickitti')
-# nuscenes-devkit asks which sensors were used.
-_NUSCENES_META = dict(use_camera=False, use_lidar=True, use_radar=False, use_map=False)
+# What nuscenes-devkit asks about; its validators want these five and no more.
+_NUSCENES_META = dict(
+    use_camera=False, use_lidar=True, use_radar=False, use_map=False, use_external=False
+)
 
 
 class SubmissionWriter:
@@ -29,14 +31,25 @@ class SubmissionWriter:
         folder: root of the submission.
         form: one of ``FORMATS``.
         split: name of the split, in nuScenes' paths.
+        meta: what differs from the modalities that ``submission.json`` of nuScenes names: LiDAR
+            alone, no external data. Pretraining uses cameras; whether that counts is for the
+            benchmark's rules to say.
 
     Raises:
-        ValueError: if the format is unknown.
+        ValueError: if the format or a key of ``meta`` is unknown.
     """
 
-    def __init__(self, folder: str, form: str, split: str = 'test') -> None:
+    def __init__(
+        self, folder: str, form: str, split: str = 'test', meta: Mapping[str, bool] | None = None
+    ) -> None:
         if form not in FORMATS:
             raise ValueError(f'The submission format must be one of {FORMATS}, not {form!r}.')
+        unknown = set(meta or ()) - set(_NUSCENES_META)
+        if unknown:
+            raise ValueError(
+                f'The meta of a submission has {sorted(_NUSCENES_META)}, not {sorted(unknown)}.'
+            )
+        self.meta = _NUSCENES_META | dict(meta or {})
         self.folder = Path(folder)
         self.form = form
         self.split = split
@@ -61,8 +74,13 @@ class SubmissionWriter:
             The file.
 
         Raises:
-            ValueError: if an object's number does not fit the format.
+            ValueError: if an object's number, or the data set, does not fit the format.
         """
+        if self.form == 'nuscenes' and 'lidar_token' not in sample:
+            raise ValueError(
+                f"{sample['lidar_path']} has no lidar_token, by which the format 'nuscenes' names "
+                "files; other data sets are written with form='semantickitti'."
+            )
         limit = 1000 if self.form == 'nuscenes' else 2**16
         if instances is not None and instances.max(initial=0) >= limit:
             raise ValueError(
@@ -89,7 +107,7 @@ class SubmissionWriter:
     def finish(self) -> None:
         """Write what describes the submission as a whole."""
         if self.form == 'nuscenes':
-            text = json.dumps(dict(meta=_NUSCENES_META)).encode()
+            text = json.dumps(dict(meta=self.meta)).encode()
             self._save(self.folder / self.split / 'submission.json', lambda file: file.write(text))
 
     @staticmethod

@@ -51,7 +51,7 @@ def checkpoint(tmp_path):
     return path
 
 
-def load(path, model, hook, change=lambda state: state):
+def load(path, model, hook, change=lambda state: state, event='before_train'):
     """As mmengine's Runner does it: the hook sees the checkpoint, then the model gets it."""
     content = torch.load(path, map_location='cpu', weights_only=False)
     content['state_dict'] = change(content['state_dict'])
@@ -59,7 +59,7 @@ def load(path, model, hook, change=lambda state: state):
     hook.after_load_checkpoint(runner, content)
     torch.save(content, path)
     load_checkpoint(model, str(path))
-    hook.before_train(runner)
+    getattr(hook, event)(runner)
 
 
 def test_a_complete_backbone_is_reported(checkpoint, logged):
@@ -103,4 +103,11 @@ def test_a_module_that_the_model_lacks_is_an_error(checkpoint):
 
 def test_without_a_checkpoint_it_says_so(logged):
     LoadedWeightsHook().before_train(SimpleNamespace(model=Model('decode_head')))
-    assert 'training starts from random weights' in logged[-1]
+    assert 'No checkpoint was loaded' in logged[-1]
+
+
+def test_a_test_wants_the_whole_model(checkpoint, logged):
+    load(checkpoint, Model('calib_head'), LoadedWeightsHook(), event='before_test')
+    assert 'not loaded: none' in logged[-1]
+    with pytest.raises(ValueError, match=r"did not fill 'decode_head': 2 of 2 .*missing"):
+        load(checkpoint, Model('decode_head'), LoadedWeightsHook(), event='before_test')

@@ -142,6 +142,22 @@ def test_clumps_are_found(clustering):
     assert clustering(np.zeros((0, 3))).shape == (0,)
 
 
+@pytest.mark.parametrize('spread', [0.1, 0.2, 0.3])
+def test_a_lone_object_is_found_whole(spread):
+    points = np.random.default_rng(0).normal(0, spread, (200, 3))
+    assert (HDBSCANClustering()(points) == 0).mean() > 0.9
+
+
+def test_a_single_labelled_voxel_gives_finite_losses():
+    net = model().train()
+    points, labels, instances = scene()
+    labels = torch.where(torch.arange(540) == 0, labels, IGNORE)
+    data = net.data_preprocessor(batch((points, labels, instances)), training=True)
+    assert (data['data_samples'][0].gt_pts_seg.voxel_semantic_mask != IGNORE).sum() == 1
+    losses = net(**data, mode='loss')
+    assert losses['loss_lovasz'] == 0 and losses['loss_sem_seg'] > 0
+
+
 def test_a_step_trains_every_part_and_predicts():
     net = model().train()
     ignored = (scene()[0], torch.full((540,), IGNORE), torch.full((540,), IGNORE))

@@ -110,6 +110,15 @@ def test_it_trains_on_any_cloud(number):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_other_backends_are_refused():
+def test_other_backends_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="'spconv' or 'torchsparse', not 'minkowski'"):
         CalibrationSPVCNN(sparseconv_backend='minkowski')
+    monkeypatch.setattr('nclr_mm.models.backbones.minkunet.find_spec', lambda name: True)
+    monkeypatch.setattr('nclr_mm.models.backbones.spvcnn.torchsparse_has_batch_first', lambda: True)
+    monkeypatch.setattr('nclr_mm.models.backbones.spvcnn.CalibrationMinkUNet.__init__', no_network)
+    with pytest.raises(ValueError, match=r'torchsparse had before version 2\.1'):
+        CalibrationSPVCNN(sparseconv_backend='torchsparse')
+
+
+def no_network(self, **kwargs):
+    torch.nn.Module.__init__(self)

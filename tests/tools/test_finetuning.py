@@ -1,7 +1,9 @@
 """Fine-tuning as a user runs it: the commands of docs/segmentation.md on small simulated drives."""
 
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -96,11 +98,24 @@ def test_compare_then_augment_and_submit(repo, drives, pretrained, tmp_path):
     log = (tmp_path / 'random-1-seed0/run.log').read_text()
     assert 'No checkpoint was loaded' in log
 
-    # Nothing is done twice; a run of another command is not taken for this one.
-    assert command(repo, *compare).count('done before') == 4
+    # A run that was cut off in its last validation, when its checkpoint was there.
+    work_dir = tmp_path / 'nclr-1-seed0'
+    record = json.loads((work_dir / 'run.json').read_text())
+    value = record.pop('metrics')['miou']
+    (work_dir / 'run.json').write_text(json.dumps(record))
+    for scalars in work_dir.glob('*/vis_data/scalars.json'):
+        scalars.write_text('')
+    # Nothing else is done twice.
+    assert command(repo, *compare).count('done before') == 3
+    record = json.loads((work_dir / 'run.json').read_text())
+    assert record['metrics']['miou'] == pytest.approx(value, abs=1e-6) and record['resumed']
+    # What another command or other weights gave is not taken for this run's.
     other = command(repo, *compare, 'optim_wrapper.optimizer.lr=0.1', fails=True)
-    assert 'holds a run of another command' in other
-    assert 'Traceback' not in other
+    assert 'holds a run of another command' in other and 'Traceback' not in other
+    weights = pretrained.read_bytes()
+    pretrained.write_bytes(weights + b'0')
+    assert 'config or checkpoint has changed' in command(repo, *compare, fails=True)
+    pretrained.write_bytes(weights)
 
     # Augmentation by turns and flips changes some points and says so in the metric it prints.
     checkpoint = tmp_path / 'nclr-1-seed0/iter_2.pth'
@@ -186,3 +201,25 @@ def test_classes_that_do_not_fit_end_the_run_before_its_first_step(repo, drives,
     )
     assert 'needs model.decode_head.num_classes=19, but the config has 16' in text
     assert 'loss_sem_seg' not in text
+
+
+def test_an_interrupted_comparison_leaves_nothing_running(repo, drives, tmp_path):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, 'tools/compare.py', f'configs/semseg/{LEAF}'),
+            *('--fractions', '0.5', '1', '--seeds', '0', '--work-dir', str(tmp_path)),
+            *('--cfg-options', *short(drives['semantickitti'], iterations=1000)),
+        ],
+        cwd=repo,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout.readline().startswith('$ python tools/train.py')
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and 'ended by SIGTERM' in output
+    assert [path.name for path in tmp_path.iterdir()] == ['random-0.5-seed0']
+    with open(tmp_path / 'random-0.5-seed0/.lock') as lock:  # its process has ended
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

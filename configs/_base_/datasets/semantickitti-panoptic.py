@@ -17,3 +17,6 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(type='PanopticMetric', min_num_points=50)
 test_evaluator = val_evaluator
+# Objects of augmented clouds have no common numbers: there is no augmentation at test time.
+tta_model = None
+tta_pipeline = None

@@ -103,6 +103,9 @@ def create_nuscenes_infos(
     nusc = _open(root, tables)
     with _errors_named(nusc, 'a row of scene.json'):
         present = {scene['name'] for scene in nusc.scene}
+    for table, kind in (('lidarseg', 'semantic'), ('panoptic', 'panoptic')):
+        if table not in nusc.table_names:
+            print(f'{tables} has no {table}.json: the info files have no {kind} labels.')
     splits = _splits(root, version, present)
     names = sorted({name for scenes in splits.values() for name in scenes})
     samples = [s for s in _samples_in_order(nusc) if s['scene_name'] in names]

@@ -45,6 +45,7 @@ class SegmentationDataset(Seg3DDataset):
     DATA_PREFIX: dict[str, str] = {}
     PROTOCOL = SCENES
     CREATE_COMMAND = ''
+    LABEL_TABLES = ''
 
     def __init__(
         self,
@@ -141,7 +142,8 @@ class SegmentationDataset(Seg3DDataset):
         )
         print_log(
             f'{self.fraction:.3%} of the labels of {self.ann_file}, protocol {self.protocol}, '
-            f'offset {self.offset}: {len(entries)} frames; {named}.',
+            f'offset {self.offset}: {len(entries)} of {len(scenes)} frames '
+            f'({len(entries) / len(scenes):.3%}); {named}.',
             logger='current',
         )
         return entries
@@ -150,12 +152,12 @@ class SegmentationDataset(Seg3DDataset):
         key = 'pts_panoptic_mask_path' if self.panoptic else 'pts_semantic_mask_path'
         lacking = [e for e in entries if key not in e]
         if lacking and (not self.test_mode or self.load_eval_anns):
-            table = 'panoptic' if self.panoptic else 'semantic'
+            kind = 'panoptic' if self.panoptic else 'semantic'
             raise ValueError(
-                f'{self.ann_file}: {len(lacking)} of {len(entries)} frames have no {table} labels '
-                f'(first: {lacking[0].get("sample_idx")}); put the label files in place and make '
-                f'the info file anew with {self.CREATE_COMMAND}, or give load_eval_anns=False to '
-                'predict without them.'
+                f'{self.ann_file}: {len(lacking)} of {len(entries)} frames have no {kind} labels '
+                f'(first: {lacking[0].get("sample_idx")}); put the label files{self.LABEL_TABLES} '
+                f'in place and make the info file anew with {self.CREATE_COMMAND}, or, to predict '
+                'without them, give test_dataloader.dataset.load_eval_anns=False.'
             )
 
     def parse_data_info(self, info: dict) -> dict:
@@ -167,6 +169,7 @@ class SegmentationDataset(Seg3DDataset):
             lidar_points=scan,
             lidar_path=scan['lidar_path'],
             seg_label_mapping=self.seg_label_mapping,
+            test_mode=self.test_mode,
         )
         for key in ('token', 'scene', 'timestamp'):
             if key in info:
@@ -196,6 +199,7 @@ class NuScenesSegmentationDataset(SegmentationDataset):
         pts_panoptic_mask='panoptic/v1.0-trainval',
     )
     CREATE_COMMAND = '`python tools/create_data.py nuscenes --root-path <root>`'
+    LABEL_TABLES = ' and the tables lidarseg.json and panoptic.json'
 
 
 @DATASETS.register_module()

@@ -12,7 +12,8 @@ Their numbers are not comparable with each other, so each is named:
   (Which frames these lists hold is a random draw of theirs.)
 - ``'frames'``: every k-th frame, as SLidR does on SemanticKITTI.
 
-``offset`` shifts the choice, so that repeats see different parts.
+``offset`` shifts the choice, so that repeats see different parts. The first two protocols have k
+different parts, so an offset counts modulo k: at 50 % there are two.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def choose_frames(
         scenes: scene (or sequence) of each frame, in the order of the info file.
         fraction: part to use, in (0, 1].
         protocol: one of ``PROTOCOLS``.
-        offset: shifts the choice; 0 takes the first of each k.
+        offset: shifts the choice; 0 takes the first of each k, k - 1 the last.
 
     Returns:
         Positions of the chosen frames, ascending.
@@ -50,12 +51,17 @@ def choose_frames(
         raise ValueError(f'The protocol must be one of {list(PROTOCOLS)}, got {protocol!r}.')
     names = list(dict.fromkeys(scenes))
     step = round(1 / fraction)
+    if protocol != FRAMES_OF_SEQUENCES and abs(1 / fraction - step) > 0.02 * step:
+        raise ValueError(
+            f'The protocol {protocol!r} takes every k-th of {protocol}, so the label fraction must '
+            f'be 1/k, such as {1 / step:.3g}; got {fraction:g}.'
+        )
     if protocol == SCENES:
-        wanted = set(names[offset::step])
+        wanted = set(names[offset % step :: step])
         chosen = [i for i, scene in enumerate(scenes) if scene in wanted]
         unit, total = 'scenes', len(names)
     elif protocol == FRAMES:
-        chosen = list(range(offset, len(scenes), step))
+        chosen = list(range(offset % step, len(scenes), step))
         unit, total = 'frames', len(scenes)
     else:
         members: dict[str, list[int]] = {name: [] for name in names}

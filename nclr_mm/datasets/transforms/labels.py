@@ -50,6 +50,8 @@ class LoadPointLabels(BaseTransform):
     Args:
         with_instances: whether instances are loaded too, from ``pts_panoptic_mask_path``.
 
+    Samples of a test split, which have no label files and no ``eval_ann_info``, pass unchanged.
+
     Adds ``pts_semantic_mask`` (N,) int64 and, with instances, ``pts_instance_mask`` (N,) int64:
     a number for each object, and the class for points of none; and copies both into
     ``eval_ann_info`` where there is one.
@@ -64,7 +66,10 @@ class LoadPointLabels(BaseTransform):
         self.with_instances = with_instances
 
     def transform(self, results: dict) -> dict:
-        path = results[f'pts_{"panoptic" if self.with_instances else "semantic"}_mask_path']
+        key = f'pts_{"panoptic" if self.with_instances else "semantic"}_mask_path'
+        if results.get('test_mode') and 'eval_ann_info' not in results:
+            return results
+        path = results[key]
         raw, instance = read_labels(path)
         number = len(results['points'])
         if len(raw) != number:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel
 
 from ..distributed import unwrapped_model
 
@@ -37,8 +36,7 @@ class ClassFitHook(Hook):
 
     @staticmethod
     def _check(runner, loader) -> None:
-        model = unwrapped_model(runner)
-        check_fit(model.module if isinstance(model, BaseTTAModel) else model, loader.dataset)
+        check_fit(unwrapped_model(runner), loader.dataset)
 
 
 def check_fit(model, dataset) -> None:

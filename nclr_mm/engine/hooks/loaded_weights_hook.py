@@ -19,13 +19,13 @@ class LoadedWeightsHook(Hook):
 
     mmengine only warns where names or shapes do not fit, and mmdet3d permutes the kernels of sparse
     convolutions whose checkpoint has lost its version: then a backbone trains from random weights
-    and nobody notices. This hook reports what was loaded and what was left over, and ends the run
-    unless the modules named are complete.
+    and nobody notices. This hook reports what was loaded and what was left over, and ends a
+    training unless the modules named are complete, and a test unless the whole model is.
 
-    Without a checkpoint (``load_from=None``) it says that training starts from random weights.
+    Without a checkpoint (``load_from=None``) it says so.
 
     Args:
-        modules: names of the model's modules that must come from the checkpoint completely.
+        modules: names of the model's modules that training must have from the checkpoint.
     """
 
     priority = 'VERY_HIGH'
@@ -39,13 +39,27 @@ class LoadedWeightsHook(Hook):
         self._checkpoint = checkpoint.get('state_dict', checkpoint)
 
     def before_train(self, runner) -> None:
-        """Report, and check.
+        """Report, and check the modules that are named.
 
         Raises:
             ValueError: naming the checkpoint and the first tensor that was not loaded.
         """
+        self._check(runner, self.modules)
+
+    def before_test(self, runner) -> None:
+        """Report, and check the whole model: a head of random weights is worth no test.
+
+        Raises:
+            ValueError: as :meth:`before_train`.
+        """
+        self._check(runner, [name for name, _ in unwrapped_model(runner).named_children()])
+
+    def _check(self, runner, modules: Sequence[str]) -> None:
         if self._checkpoint is None:
-            print_log('No checkpoint was loaded: training starts from random weights.', 'current')
+            print_log(
+                'No checkpoint was loaded (load_from): the model keeps the weights it starts with.',
+                'current',
+            )
             return
         model = unwrapped_model(runner)
         state = model.state_dict()
@@ -53,13 +67,13 @@ class LoadedWeightsHook(Hook):
         source = runner._load_from or 'the checkpoint'
         print_log(describe(state, self._checkpoint, faults, source), 'current')
         self._checkpoint = None
-        for module in self.modules:
-            names = [n for n in state if n.startswith(f'{module}.')]
-            unfit = [n for n in names if n in faults]
-            if not names:
+        for module in modules:
+            if not hasattr(model, module):
                 raise ValueError(
                     f'LoadedWeightsHook: the model {type(model).__name__} has no module {module!r}.'
                 )
+            names = [n for n in state if n.startswith(f'{module}.')]
+            unfit = [n for n in names if n in faults]
             if unfit:
                 raise ValueError(
                     f'{source} did not fill {module!r}: {len(unfit)} of {len(names)} tensors were '

@@ -25,7 +25,7 @@ def spconv_precision(device_type: str) -> AbstractContextManager:
     return nullcontext()
 
 
-def _torchsparse_has_batch_first() -> bool:
+def torchsparse_has_batch_first() -> bool:
     """Whether coordinates are [batch, x, y, z], as torchsparse has them since version 2.1.
 
     Before, they were [x, y, z, batch] (github.com/mit-han-lab/torchsparse, issue 264).
@@ -112,7 +112,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             if self.sparseconv_backend == 'spconv':
                 with spconv_precision(voxel_features.device.type):
                     return self._forward_spconv(voxel_features, coors)
-            if self.sparseconv_backend == 'torchsparse' and not _torchsparse_has_batch_first():
+            if self.sparseconv_backend == 'torchsparse' and not torchsparse_has_batch_first():
                 coors = coors.roll(-1, dims=1)
             return self._forward_other(voxel_features, coors)
 

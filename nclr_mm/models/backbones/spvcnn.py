@@ -9,7 +9,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.point_voxel import PointVoxelExchange
-from .minkunet import CalibrationMinkUNet
+from .minkunet import CalibrationMinkUNet, torchsparse_has_batch_first
 
 
 def _point_transform(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -53,6 +53,12 @@ class CalibrationSPVCNN(CalibrationMinkUNet):
             sparseconv_backend=sparseconv_backend,
             **kwargs,
         )
+        if sparseconv_backend == 'torchsparse' and torchsparse_has_batch_first():
+            raise ValueError(
+                'mmdet3d exchanges features of points and voxels in the order of coordinates that '
+                'torchsparse had before version 2.1; use an older one, or '
+                "sparseconv_backend='spconv'."
+            )
         if self.num_stages != 4:
             raise ValueError(f'SPVCNN needs four stages, not {self.num_stages}.')
         self.point_transforms = nn.ModuleList(

@@ -21,13 +21,17 @@ class LovaszMinkUNetHead(MinkUNetHead):
         self.loss_lovasz = MODELS.build(loss_lovasz)
 
     def loss_by_feat(self, seg_logit: Tensor, batch_data_samples: list) -> dict[str, Tensor]:
-        """Both losses of logits (Nv, classes); zero where every voxel is to be ignored."""
+        """Both losses of logits (Nv, classes).
+
+        The Lovasz loss is zero where fewer than two voxels count: mmdet3d squeezes a single one
+        out of shape, and there is no ranking of one.
+        """
         losses = super().loss_by_feat(seg_logit, batch_data_samples)
         labels = self._stack_batch_gt(batch_data_samples)
         known = labels != self.ignore_index
         losses['loss_lovasz'] = (
             self.loss_lovasz(seg_logit[known], labels[known])
-            if known.any()
+            if known.sum() > 1
             else 0 * seg_logit.sum()
         )
         return losses

@@ -32,10 +32,11 @@ class HDBSCANClustering:
 
     Args:
         min_cluster_size: voxels of the smallest cluster.
-        epsilon: metres; clusters nearer than this are one.
+        epsilon: metres; clusters nearer than this are one. With 0 a lone object would keep the
+            densest few of its voxels alone.
     """
 
-    def __init__(self, min_cluster_size: int = 10, epsilon: float = 0.0) -> None:
+    def __init__(self, min_cluster_size: int = 10, epsilon: float = 0.5) -> None:
         if min_cluster_size < 2:
             raise ValueError(f'min_cluster_size must be at least 2, got {min_cluster_size}.')
         self.min_cluster_size = min_cluster_size

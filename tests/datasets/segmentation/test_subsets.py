@@ -78,6 +78,29 @@ def test_nothing_chosen_is_an_error_that_says_so():
         choose_frames(['a', 'b'], 0.1, 'scenes', offset=2)
 
 
+@pytest.mark.parametrize('protocol', ['scenes', 'frames'])
+def test_offsets_count_modulo_k(protocol):
+    scenes = [f's{i}' for i in range(600)]
+    for offset in (0, 1, 42, 1235):
+        chosen = choose_frames(scenes, 0.5, protocol, offset)
+        assert chosen == list(range(offset % 2, 600, 2))
+
+
+def test_slidr_keeps_the_last_of_each_k():
+    """Its loader counts scenes from 1 and keeps those whose count is a multiple of k."""
+    chosen = choose_frames(SCENES_700, 0.05, 'scenes', offset=19)
+    names = list(dict.fromkeys(SCENES_700[i] for i in chosen))
+    counted = enumerate(dict.fromkeys(SCENES_700), start=1)
+    expected = [name for count, name in counted if count % 20 == 0]
+    assert names == expected and len(names) == 35
+
+
+@pytest.mark.parametrize('fraction', [0.7, 0.4, 0.3, 0.15])
+def test_what_every_kth_cannot_give_is_an_error(fraction):
+    with pytest.raises(ValueError, match=rf'must be 1/k, such as .*; got {fraction}'):
+        choose_frames(SCENES_600, fraction, 'scenes')
+
+
 @pytest.mark.parametrize('fraction', [0, -0.1, 1.5])
 def test_a_fraction_out_of_range_is_an_error(fraction):
     with pytest.raises(ValueError, match=r'fraction must be in \(0, 1\]'):
