@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         '--seeds', nargs='+', type=int, default=[0, 1, 2], help='also the offsets of the fractions'
     )
     parser.add_argument('--metric', default='miou', help='default: %(default)s')
-    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/compare-NAME')
+    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/compare-FOLDER-NAME')
     parser.add_argument(
         '--jobs',
         type=int,
@@ -336,7 +336,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('compare: ended by SIGTERM.'))
     starts = parse_starts(args.start)
     out = Path(from_root(args.work_dir)) if args.work_dir else None
-    out = out or Path('work_dirs') / f'compare-{Path(args.config).stem}'
+    config = Path(args.config).resolve()
+    out = out or Path('work_dirs') / f'compare-{config.parent.name}-{config.stem}'
     runs = list_runs(args, out, starts)
     os.chdir(ROOT)
     from nclr_mm.visualization.comparison import comparison_table, plot_comparison
