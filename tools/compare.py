@@ -44,6 +44,15 @@ def parse_args() -> argparse.Namespace:
         help='pretrained weights to start from; may be repeated, and may be added later: runs from '
         'random weights come first, and are not done again',
     )
+    parser.add_argument(
+        '--start-options',
+        nargs='+',
+        action='append',
+        metavar='NAME KEY=VALUE',
+        default=[],
+        help='name of a start (or random) and what overrides the config in its runs alone, such '
+        'as learning rates that suit pretrained weights; may be repeated',
+    )
     parser.add_argument('--fractions', nargs='+', type=float, default=[0.001, 0.01, 0.1, 0.5, 1])
     parser.add_argument(
         '--seeds', nargs='+', type=int, default=[0, 1, 2], help='also the offsets of the fractions'
@@ -101,6 +110,19 @@ def parse_configs(args: argparse.Namespace) -> dict[float, str]:
         if not Path(config).is_file():
             sys.exit(f'compare: there is no config {config}.')
     return {fraction: from_root(Path(config)) for fraction, config in configs.items()}
+
+
+def parse_start_options(args: argparse.Namespace, starts: dict) -> dict[str, tuple[str, ...]]:
+    """What overrides the config in the runs of each start."""
+    options = dict.fromkeys(starts, ())
+    for name, *values in args.start_options:
+        if name not in starts or not values or not all('=' in value for value in values):
+            sys.exit(
+                f'compare: --start-options reads NAME KEY=VALUE ... with one of {list(starts)}, '
+                f'got {" ".join([name, *values])!r}.'
+            )
+        options[name] += tuple(values)
+    return options
 
 
 def from_root(path: Path) -> str:
@@ -169,6 +191,7 @@ def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]
     runs = []
     dataset = 'train_dataloader.dataset'
     configs = parse_configs(args)
+    start_options = parse_start_options(args, starts)
     for fraction in args.fractions:
         for seed in args.seeds:
             for name, checkpoint in starts.items():
@@ -177,6 +200,7 @@ def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]
                     f'{dataset}.fraction={fraction}',
                     f'{dataset}.offset={seed if fraction < 1 else 0}',
                     *args.cfg_options,
+                    *start_options[name],
                 )
                 length, inputs = digest(configs[fraction], options, checkpoint)
                 work_dir = out / f'{name}-{fraction:g}-seed{seed}'

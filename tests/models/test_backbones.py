@@ -178,3 +178,14 @@ def test_a_frozen_network_keeps_its_statistics_too(network):
     out = net(torch.randn(len(coors), 1), coors)
     assert not out.requires_grad and not any(p.requires_grad for p in net.parameters())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_batch_norm_can_keep_its_statistics_while_it_learns():
+    net = CalibrationMinkUNet(**SMALL, norm_eval=True).train()
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    before = [norm.running_mean.clone() for norm in norms]
+    coors = torch.unique(torch.randint(0, 20, (300, 4)) * torch.tensor([0, 1, 1, 1]), dim=0).int()
+    net(torch.randn(len(coors), 1), coors).square().sum().backward()
+    assert net.training and len(norms) > 10 and not any(norm.training for norm in norms)
+    assert all(torch.equal(a, norm.running_mean) for a, norm in zip(before, norms, strict=True))
+    assert all(norm.weight.grad.abs().sum() > 0 for norm in norms)

@@ -54,6 +54,8 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         sparseconv_backend: ``'spconv'``, ``'torchsparse'`` or ``'minkowski'``. The last two are
             optional packages.
         frozen: for linear probing: no gradients, and batch norm keeps its statistics.
+        norm_eval: for fine-tuning on a few scans: batch norm keeps the statistics of the
+            pretraining, while its scales and shifts learn. Random weights have none worth keeping.
         kwargs: arguments of ``mmdet3d.models.MinkUNetBackbone``.
     """
 
@@ -63,6 +65,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         decoder_channels: Sequence[int] = (256, 128, 96, 96),
         sparseconv_backend: str = 'spconv',
         frozen: bool = False,
+        norm_eval: bool = False,
         **kwargs,
     ) -> None:
         package = _BACKENDS.get(sparseconv_backend)
@@ -84,6 +87,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         )
         self.out_channels = decoder_channels[-1]
         self.frozen = frozen
+        self.norm_eval = norm_eval
         self._freeze()
 
     def _freeze(self) -> None:
@@ -92,8 +96,13 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             self.train(False)
 
     def train(self, mode: bool = True) -> 'CalibrationMinkUNet':
-        """Set the mode; a frozen network stays in evaluation mode."""
-        return super().train(mode and not self.frozen)
+        """Set the mode; a frozen network, and batch norm with ``norm_eval``, stay in evaluation."""
+        super().train(mode and not self.frozen)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, voxel_features: Tensor, coors: Tensor) -> Tensor:
         """Compute voxel features.
