@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import functools
 import hashlib
 import json
 import math
@@ -22,6 +23,9 @@ from pathlib import Path
 from threading import Lock
 
 from mmengine.config import Config, DictAction
+
+from nclr_mm.visualization.comparison import comparison_table, plot_comparison
+from nclr_mm.visualization.report import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -173,6 +177,12 @@ class RunError(RuntimeError):
     """A run that cannot begin or did not end well."""
 
 
+@functools.cache
+def file_digest(path: str) -> bytes:
+    """Hash of a file, which many runs may share."""
+    return hashlib.sha256(Path(path).read_bytes()).digest()
+
+
 def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tuple[int, str]:
     """Length of a run, and a hash of what it depends on: resolved config and checkpoint."""
     parser = argparse.ArgumentParser()
@@ -182,7 +192,7 @@ def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tup
     length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.get('max_epochs')
     content = hashlib.sha256(json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode())
     if checkpoint is not None:
-        content.update(Path(checkpoint).read_bytes())
+        content.update(file_digest(checkpoint))
     return length, content.hexdigest()
 
 
@@ -297,7 +307,7 @@ def finetune(run: Run, metric: str, processes: Processes) -> dict:
         if metric in known.get('metrics', {}):
             print(f'done before: {run.name}', flush=True)
             return known
-        write_json(record, dict(command=run.line, inputs=run.inputs))
+        write_text(record, json.dumps(dict(command=run.line, inputs=run.inputs), indent=1))
         print(f'$ {run.line}', flush=True)
         begin = time.monotonic()
         code = processes.call(run.command, log, lock.fileno())
@@ -318,16 +328,9 @@ def finetune(run: Run, metric: str, processes: Processes) -> dict:
             resumed=bool(known),
             seconds=seconds,
         )
-        write_json(record, done)
+        write_text(record, json.dumps(done, indent=1))
     print(f'{run.name}: {metric} {metrics[metric]:.4f} in {seconds:.0f} s', flush=True)
     return done
-
-
-def write_json(path: Path, content) -> None:
-    """Write at once, so that a cut leaves the old file or the new one."""
-    partial = path.with_suffix('.tmp')
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, path)
 
 
 def unequal_classes(results: list[dict]) -> list[str]:
@@ -364,9 +367,6 @@ def main() -> None:
     out = out or Path('work_dirs') / f'compare-{config.parent.name}-{config.stem}'
     runs = list_runs(args, out, starts)
     os.chdir(ROOT)
-    from nclr_mm.visualization.comparison import comparison_table, plot_comparison
-    from nclr_mm.visualization.report import write_text
-
     results = do_all(runs, args)
     values: dict[tuple[str, float], list[float]] = {}
     for run, done in zip(runs, results, strict=True):
@@ -381,7 +381,7 @@ def main() -> None:
             f'\n\nNot every run has a value of {", ".join(unequal)}: means over classes are taken '
             'over different ones.'
         )
-    write_json(out / 'results.json', raw)
+    write_text(out / 'results.json', json.dumps(raw, indent=1))
     write_text(out / 'table.md', table + '\n')
     plot_comparison(values, out / 'comparison.png', args.metric)
     print(f'\n{table}\n\nTable, plot and values: {out}')

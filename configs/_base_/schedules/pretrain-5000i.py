@@ -1,4 +1,4 @@
-# An hour on one core, with one camera and voxels of 0.3 m.
+# An hour and a quarter on one core, with one camera and voxels of 0.3 m.
 _base_ = ['./pretrain-1500i.py']
 
 param_scheduler = [

@@ -94,10 +94,10 @@ def check_mask(path: Path, num_points: int, itemsize: int) -> None:
         )
 
 
-def check_labels(path: Path, labels: LabelMap) -> None:
-    """Read a label file fully; raise ValueError naming it if a raw label is unknown."""
+def check_labels(path: Path, labels: LabelMap) -> int:
+    """Read a label file fully: its number of labels; ValueError naming it for unknown ones."""
     raw, _ = read_labels(str(path))
-    map_labels(raw, labels.table, str(path))
+    return len(map_labels(raw, labels.table, str(path)))
 
 
 def image_size(path: Path) -> tuple[int, int]:

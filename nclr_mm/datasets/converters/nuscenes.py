@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_label_archive
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 from nclr_mm.datasets.segmentation.label_maps import NUSCENES
 
 from . import common
@@ -395,10 +395,9 @@ def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:
         path = Path(nusc.dataroot) / nusc.get('panoptic', lidar_token)['filename']
         common.require_file(path)
         if check:
-            labelled = len(read_label_archive(path))
+            labelled = common.check_labels(path, NUSCENES)
             if labelled != num_points:
                 raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
-            common.check_labels(path, NUSCENES)
         masks['pts_panoptic_mask_path'] = path.name
     return masks
 
