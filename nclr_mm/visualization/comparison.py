@@ -85,6 +85,9 @@ def plot_comparison(runs: Runs, path: str | os.PathLike, metric: str) -> Path:
             label=start,
         )
     axes.set_xscale('log')
+    fractions = sorted({100 * fraction for _, fraction in runs})
+    axes.set_xticks(fractions, [f'{fraction:g}' for fraction in fractions])
+    axes.minorticks_off()
     axes.set_xlabel('labelled frames (%)')
     axes.set_ylabel(f'{metric} (%)')
     axes.grid(alpha=0.3)
