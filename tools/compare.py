@@ -59,7 +59,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--fractions', nargs='+', type=float, default=[0.001, 0.01, 0.1, 0.5, 1])
     parser.add_argument(
-        '--seeds', nargs='+', type=int, default=[0, 1, 2], help='also the offsets of the fractions'
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[0, 1, 2],
+        help="also added to the offset of the config's label fraction",
     )
     parser.add_argument('--metric', default='miou', help='default: %(default)s')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/compare-FOLDER-NAME')
@@ -142,7 +146,7 @@ class Run:
     Attributes:
         start: name of the weights it starts from.
         fraction: label fraction.
-        seed: seed, and offset of the fraction.
+        seed: seed, and what is added to the offset of the fraction.
         config: the config file.
         options: what overrides the config.
         work_dir: folder of its logs and checkpoints.
@@ -187,13 +191,18 @@ def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tup
     """Length of a run, and a hash of what it depends on: resolved config and checkpoint."""
     parser = argparse.ArgumentParser()
     parser.add_argument('options', nargs='+', action=DictAction)
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(ROOT / config)
     cfg.merge_from_dict(parser.parse_args(options).options)
     length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.get('max_epochs')
     content = hashlib.sha256(json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode())
     if checkpoint is not None:
         content.update(file_digest(checkpoint))
     return length, content.hexdigest()
+
+
+def own_offset(config: str) -> int:
+    """The offset of the label fraction in a config, such as SLidR's k - 1."""
+    return Config.fromfile(ROOT / config).train_dataloader.dataset.get('offset', 0)
 
 
 def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]) -> list[Run]:
@@ -203,12 +212,15 @@ def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]
     configs = parse_configs(args)
     start_options = parse_start_options(args, starts)
     for fraction in args.fractions:
+        # The first repeat takes the labels that the config takes.
+        first = own_offset(configs[fraction])
         for seed in args.seeds:
+            offset = first + seed if fraction < 1 else 0
             for name, checkpoint in starts.items():
                 options = (
                     *(f'randomness.seed={seed}', f'load_from={checkpoint}'),
                     f'{dataset}.fraction={fraction}',
-                    f'{dataset}.offset={seed if fraction < 1 else 0}',
+                    f'{dataset}.offset={offset}',
                     *args.cfg_options,
                     *start_options[name],
                 )
@@ -271,7 +283,10 @@ def last_validation(work_dir: Path, metric: str, length: int) -> dict[str, float
     """The metrics of the validation at the run's end; None if it was not reached."""
     for path in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
         for line in reversed(path.read_text().splitlines()):
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # a run that was cut off may leave half a line
+                continue
             if metric in entry and entry.get('step') == length:
                 return entry
     return None

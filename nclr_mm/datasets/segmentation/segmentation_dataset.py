@@ -36,7 +36,8 @@ class SegmentationDataset(Seg3DDataset):
         pipeline, test_mode and others: as in mmdet3d's Seg3DDataset.
 
     Raises:
-        FileNotFoundError: without the info file, saying which command makes it.
+        FileNotFoundError: without the info file, saying which command makes it, or without the
+            first label file.
         ValueError: if the info file has another form, if nothing is chosen, if other classes are
             asked for, or, unless in test mode, if a frame has no label file.
     """
@@ -151,13 +152,22 @@ class SegmentationDataset(Seg3DDataset):
     def _check_labelled(self, entries: list[dict]) -> None:
         key = 'pts_panoptic_mask_path' if self.panoptic else 'pts_semantic_mask_path'
         lacking = [e for e in entries if key not in e]
-        if lacking and (not self.test_mode or self.load_eval_anns):
+        if not entries or (self.test_mode and not self.load_eval_anns):
+            return
+        if lacking:
             kind = 'panoptic' if self.panoptic else 'semantic'
             raise ValueError(
                 f'{self.ann_file}: {len(lacking)} of {len(entries)} frames have no {kind} labels '
                 f'(first: {lacking[0].get("sample_idx")}); put the label files{self.LABEL_TABLES} '
                 f'in place and make the info file anew with {self.CREATE_COMMAND}, or, to predict '
                 'without them, give test_dataloader.dataset.load_eval_anns=False.'
+            )
+        prefix = self.data_prefix[key.removesuffix('_path')]
+        first = osp.join(prefix, entries[0][key])
+        if '://' not in first and not osp.exists(first):
+            raise FileNotFoundError(
+                f'{first}, the first label file of {self.ann_file}, is missing: data_prefix gives '
+                f'the folder of the label files (now {prefix}), which may name a version.'
             )
 
     def parse_data_info(self, info: dict) -> dict:

@@ -12,8 +12,9 @@ Their numbers are not comparable with each other, so each is named:
   (Which frames these lists hold is a random draw of theirs.)
 - ``'frames'``: every k-th frame, as SLidR does on SemanticKITTI.
 
-``offset`` shifts the choice, so that repeats see different parts. The first two protocols have k
-different parts, so an offset counts modulo k: at 50 % there are two.
+``offset`` shifts the choice, so that repeats see different parts. ``'scenes'`` and ``'frames'``
+have k different parts, so an offset counts modulo k: at 50 % there are two. In
+``'frames-of-sequences'`` each offset shifts the frames by a golden section of the gap between two.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 SCENES = 'scenes'
 FRAMES_OF_SEQUENCES = 'frames-of-sequences'
 FRAMES = 'frames'
+GOLDEN = (5**0.5 - 1) / 2
 PROTOCOLS = (SCENES, FRAMES_OF_SEQUENCES, FRAMES)
 
 
@@ -81,7 +83,9 @@ def _spread(frames: list[int], fraction: float, offset: int) -> list[int]:
     """Evenly spaced frames of one sequence: the fraction of them, rounded down, at least one."""
     # The smallest slack, so that 0.1 * 10 counts as 1.
     number = max(1, int(len(frames) * fraction + 1e-9))
-    shifted = ((i * len(frames)) // number + offset for i in range(number))
+    # Neighbours of a drive look the same: repeats are shifted by golden sections of the gap.
+    shift = int(offset * GOLDEN % 1 * len(frames) / number)
+    shifted = ((i * len(frames)) // number + shift for i in range(number))
     return sorted(frames[i % len(frames)] for i in shifted)
 
 

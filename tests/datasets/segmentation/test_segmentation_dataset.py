@@ -144,6 +144,19 @@ def test_faults_of_label_files_are_named(drives, tmp_path):
         dataset[0]
 
 
+def test_a_wrong_folder_of_labels_is_an_error_before_training(drives):
+    with pytest.raises(
+        FileNotFoundError, match=r'lidarseg/v1\.0-trainval/.*_lidarseg\.bin.*version'
+    ):
+        DATASETS.build(
+            dict(
+                type='NuScenesSegmentationDataset',
+                data_root=str(drives['nuscenes']),
+                ann_file='nuscenes_infos_train.pkl',
+            )
+        )
+
+
 def test_frames_without_labels_are_an_error_before_training(drives, tmp_path):
     root = shutil.copytree(drives['nuscenes'], tmp_path / 'nuscenes')
     infos = read_infos(str(root / 'nuscenes_infos_train.pkl'), '')

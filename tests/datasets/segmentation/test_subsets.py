@@ -65,7 +65,15 @@ def test_frames_by_hand():
     assert choose_frames(scenes, 0.25, 'frames', offset=3) == [3, 7]
     assert choose_frames(scenes, 0.5, 'frames-of-sequences') == [0, 2, 4, 6, 8]
     assert choose_frames(scenes, 0.5, 'frames-of-sequences', offset=1) == [1, 3, 5, 7, 9]
-    assert choose_frames(scenes, 0.01, 'frames-of-sequences', offset=5) == [1, 9]
+    # One frame of 4 and one of 6, 5 x 0.618 = 3.09 gaps on: at 0.09 of the sequence.
+    assert choose_frames(scenes, 0.01, 'frames-of-sequences', offset=5) == [0, 4]
+    assert choose_frames(scenes, 0.01, 'frames-of-sequences', offset=1) == [2, 7]
+
+
+def test_repeats_of_a_drive_lie_far_apart():
+    drive = ['00'] * 1000
+    (a,), (b,), (c,) = (choose_frames(drive, 0.001, 'frames-of-sequences', o) for o in range(3))
+    assert min(abs(a - b), abs(b - c), abs(a - c)) > 200
 
 
 def test_repeats_do_not_overlap():

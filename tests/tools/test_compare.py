@@ -1,0 +1,46 @@
+"""Which runs tools/compare.py would do. That it does them is tested in test_finetuning.py."""
+
+import importlib.util
+import sys
+
+import pytest
+
+LEAF = 'configs/semseg/minkunet34_w32_spconv_1xb8-500e_nus700-1pct.py'
+
+
+@pytest.fixture
+def compare(repo, monkeypatch):
+    spec = importlib.util.spec_from_file_location('compare', repo / 'tools/compare.py')
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, 'compare', module)  # its dataclass looks its module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def runs(compare, monkeypatch, out, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['compare.py', *map(str, arguments)])
+    return compare.list_runs(compare.parse_args(), out, dict(random=None))
+
+
+def test_seeds_are_added_to_the_offset_of_the_config(compare, repo, monkeypatch, tmp_path):
+    found = runs(compare, monkeypatch, tmp_path, repo / LEAF, '--fractions', '0.01')
+    offsets = [o for run in found for o in run.options if o.startswith('train_dataloader')]
+    field = 'train_dataloader.dataset'
+    assert [o for o in offsets if 'offset' in o] == [f'{field}.offset={99 + i}' for i in range(3)]
+    assert [run.seed for run in found] == [0, 1, 2]
+    assert len({run.inputs for run in found}) == 3
+
+
+def test_it_may_be_called_from_anywhere(compare, repo, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (run,) = runs(compare, monkeypatch, tmp_path, repo / LEAF, '--fractions', '1', '--seeds', '3')
+    assert run.config == LEAF and run.length == 500
+    assert 'train_dataloader.dataset.offset=0' in run.options
+
+
+def test_half_a_line_of_a_run_that_was_cut_off(compare, tmp_path):
+    folder = tmp_path / 'run/vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"miou": 0.5, "step": 7}\n{"miou": 0.')
+    assert compare.last_validation(tmp_path, 'miou', 7)['miou'] == 0.5
+    assert compare.last_validation(tmp_path, 'miou', 8) is None
