@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from ..infos import read_infos
 from . import label_maps
 from .label_maps import LabelMap
-from .subsets import SCENES, choose_frames, describe
+from .subsets import SCENES, check_choice, choose_frames, describe
 
 
 class SegmentationDataset(Seg3DDataset):
@@ -68,6 +68,7 @@ class SegmentationDataset(Seg3DDataset):
         self.fraction = fraction
         self.protocol = protocol or self.PROTOCOL
         self.offset = offset
+        check_choice(self.fraction, self.protocol, self.offset)
         self.repeats = repeats
         self.panoptic = panoptic
         prefix = dict(self.DATA_PREFIX, **(data_prefix or {}))

@@ -28,6 +28,16 @@ GOLDEN = (5**0.5 - 1) / 2
 PROTOCOLS = (SCENES, FRAMES_OF_SEQUENCES, FRAMES)
 
 
+def check_choice(fraction: float, protocol: str, offset: int) -> None:
+    """Refuse arguments of :func:`choose_frames` that are out of range."""
+    if not 0 < fraction <= 1:
+        raise ValueError(f'The label fraction must be in (0, 1], got {fraction}.')
+    if offset < 0:
+        raise ValueError(f'The offset of the label fraction must not be negative, got {offset}.')
+    if protocol not in PROTOCOLS:
+        raise ValueError(f'The protocol must be one of {list(PROTOCOLS)}, got {protocol!r}.')
+
+
 def choose_frames(
     scenes: Sequence[str], fraction: float, protocol: str, offset: int = 0
 ) -> list[int]:
@@ -45,15 +55,11 @@ def choose_frames(
     Raises:
         ValueError: if an argument is out of range, or nothing is chosen.
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(f'The label fraction must be in (0, 1], got {fraction}.')
-    if offset < 0:
-        raise ValueError(f'The offset of the label fraction must not be negative, got {offset}.')
-    if protocol not in PROTOCOLS:
-        raise ValueError(f'The protocol must be one of {list(PROTOCOLS)}, got {protocol!r}.')
+    check_choice(fraction, protocol, offset)
     names = list(dict.fromkeys(scenes))
     step = round(1 / fraction)
-    if protocol != FRAMES_OF_SEQUENCES and abs(1 / fraction - step) > 0.02 * step:
+    uneven = abs(1 / fraction - step) > 0.02 * step or (step == 1 and fraction != 1)
+    if protocol != FRAMES_OF_SEQUENCES and uneven:
         raise ValueError(
             f'The protocol {protocol!r} takes every k-th of {protocol}, so the label fraction must '
             f'be 1/k, such as {1 / step:.3g}; got {fraction:g}.'
@@ -65,6 +71,8 @@ def choose_frames(
     elif protocol == FRAMES:
         chosen = list(range(offset % step, len(scenes), step))
         unit, total = 'frames', len(scenes)
+    elif fraction * len(scenes) < 0.5:
+        chosen, unit, total = [], 'frames', len(scenes)
     else:
         members: dict[str, list[int]] = {name: [] for name in names}
         for i, scene in enumerate(scenes):

@@ -127,6 +127,12 @@ def test_fractions_choose_scenes_and_say_which(drives, caplog):
     assert [part.get_data_info(i)['sample_name'] for i in range(len(part))] == ['00_000000']
 
 
+@pytest.mark.parametrize('choice', [dict(protocol='all'), dict(offset=-4), dict(fraction=0)])
+def test_a_wrong_choice_is_an_error_also_of_all_labels(drives, choice):
+    with pytest.raises(ValueError, match='must'):
+        build(drives['semantickitti'], 'semantickitti', **choice)
+
+
 def test_faults_of_label_files_are_named(drives, tmp_path):
     root = shutil.copytree(drives['semantickitti'], tmp_path / 'semantickitti')
     dataset = build(root, 'semantickitti')

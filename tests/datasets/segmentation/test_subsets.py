@@ -66,8 +66,8 @@ def test_frames_by_hand():
     assert choose_frames(scenes, 0.5, 'frames-of-sequences') == [0, 2, 4, 6, 8]
     assert choose_frames(scenes, 0.5, 'frames-of-sequences', offset=1) == [1, 3, 5, 7, 9]
     # One frame of 4 and one of 6, 5 x 0.618 = 3.09 gaps on: at 0.09 of the sequence.
-    assert choose_frames(scenes, 0.01, 'frames-of-sequences', offset=5) == [0, 4]
-    assert choose_frames(scenes, 0.01, 'frames-of-sequences', offset=1) == [2, 7]
+    assert choose_frames(scenes, 0.1, 'frames-of-sequences', offset=5) == [0, 4]
+    assert choose_frames(scenes, 0.1, 'frames-of-sequences', offset=1) == [2, 7]
 
 
 def test_repeats_of_a_drive_lie_far_apart():
@@ -82,6 +82,8 @@ def test_repeats_do_not_overlap():
 
 
 def test_nothing_chosen_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match='selects nothing of 400 frames'):
+        choose_frames(['a', 'b'] * 200, 1e-9, 'frames-of-sequences')
     with pytest.raises(ValueError, match='selects nothing of 2 scenes'):
         choose_frames(['a', 'b'], 0.1, 'scenes', offset=2)
 
@@ -103,7 +105,7 @@ def test_slidr_keeps_the_last_of_each_k():
     assert names == expected and len(names) == 35
 
 
-@pytest.mark.parametrize('fraction', [0.7, 0.4, 0.3, 0.15])
+@pytest.mark.parametrize('fraction', [0.99, 0.7, 0.4, 0.3, 0.15])
 def test_what_every_kth_cannot_give_is_an_error(fraction):
     with pytest.raises(ValueError, match=rf'must be 1/k, such as .*; got {fraction}'):
         choose_frames(SCENES_600, fraction, 'scenes')
