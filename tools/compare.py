@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -80,6 +80,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.jobs < 1:
         parser.error(f'--jobs must be at least 1, got {args.jobs}')
+    for option in args.cfg_options:
+        if '=' not in option:
+            parser.error(f'--cfg-options reads KEY=VALUE ..., got {option!r}')
     for name in ('fractions', 'seeds'):
         if len(set(getattr(args, name))) < len(getattr(args, name)):
             parser.error(f'--{name} names one twice: {getattr(args, name)}')
@@ -214,6 +217,9 @@ def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]
     for fraction in args.fractions:
         # The first repeat takes the labels that the config takes.
         first = own_offset(configs[fraction])
+        parts = round(1 / fraction)
+        if fraction < 1 and len({seed % parts for seed in args.seeds}) < len(args.seeds):
+            print(f'At {fraction:.3g} of the labels there are {parts} parts: some seeds share one.')
         for seed in args.seeds:
             offset = first + seed if fraction < 1 else 0
             for name, checkpoint in starts.items():
@@ -297,7 +303,8 @@ def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, 
     checkpoint = Path((run.work_dir / 'last_checkpoint').read_text().strip())
     out = run.work_dir / 'test'
     test = ['tools/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
-    processes.call([*test, '--cfg-options', *run.options], log, lock)
+    if processes.call([*test, '--cfg-options', *run.options], log, lock):
+        return None
     logged = sorted(out.glob('*/*.json'))
     return json.loads(logged[-1].read_text()) if logged else None
 
@@ -333,7 +340,9 @@ def finetune(run: Run, metric: str, processes: Processes) -> dict:
         if metrics is None:
             metrics = evaluate(run, processes, log, lock.fileno())
         if metric not in (metrics or {}):
-            raise RunError(f'{run.work_dir}: no validation at its end logged {metric!r}.')
+            raise RunError(
+                f'{run.work_dir}: no validation at its end logged {metric!r}, see {log}.'
+            )
         # Of a run that was cut off, the time is that of its last part.
         seconds = round(time.monotonic() - begin, 1)
         done = dict(
@@ -363,6 +372,8 @@ def do_all(runs: list[Run], args: argparse.Namespace) -> list[dict]:
     with ThreadPoolExecutor(args.jobs) as pool:
         futures = [pool.submit(finetune, run, args.metric, processes) for run in runs]
         try:
+            for future in as_completed(futures):
+                future.result()
             return [future.result() for future in futures]
         except BaseException as error:
             for future in futures:

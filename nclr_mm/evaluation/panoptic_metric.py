@@ -14,7 +14,8 @@ class PanopticMetric(LidarSegMetric):
     mmdet3d's ``PanopticSegMetric`` computes them, but it takes the ignored class for one of the
     list, where its datasets put it behind the last: then the first ignored point ends the
     evaluation with an index error. Here the list gets a class for it, which is not evaluated.
-    Which classes are things is known by the dataset.
+    Which classes are things is known by the dataset. Means go over all classes: one that occurs
+    neither in the truth nor in the predictions counts as 0, as in the benchmarks.
 
     Args:
         min_num_points: smaller objects do not count as missed or as wrong (50; 15 on nuScenes).

@@ -382,6 +382,12 @@ def calibrated(rows: list[dict]) -> dict:
     return next(row for row in rows if row['token'] == 'cal-CAM_FRONT')
 
 
+def rename_token(path: Path) -> None:
+    rows = json.loads(path.read_text())
+    rows[0]['token'] = 'another'
+    path.write_text(json.dumps(rows))
+
+
 NUSCENES_FAULTS = {
     'no table': (
         lambda r: (r / 'v1.0-mini/ego_pose.json').unlink(),
@@ -503,6 +509,14 @@ NUSCENES_FAULTS = {
     'table that is not UTF-8': (
         lambda r: (r / 'v1.0-mini/scene.json').write_bytes(b'["M\xfcnchen"]'),
         r'scene\.json is not UTF-8 text: ',
+    ),
+    'a scan that lidarseg.json leaves out': (
+        lambda r: rename_token(r / 'v1.0-mini/lidarseg.json'),
+        r'v1\.0-mini/lidarseg\.json has no row of the scan ',
+    ),
+    'panoptic labels of another length': (
+        lambda r: np.savez(first(r, 'panoptic/v1.0-mini/*'), data=np.zeros(7, np.uint16)),
+        r'_panoptic\.npz labels 7 points, the scan has 400\.$',
     ),
     'labels that are no archive': (
         lambda r: first(r, 'panoptic/v1.0-mini/*').write_bytes(b'no archive'),

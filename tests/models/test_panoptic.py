@@ -148,6 +148,53 @@ def test_a_lone_object_is_found_whole(spread):
     assert (HDBSCANClustering()(points) == 0).mean() > 0.9
 
 
+def jaccard_loss(wrong: set[int], members: set[int]) -> float:
+    """Jaccard loss of a class when these voxels are taken for or against it wrongly."""
+    return len(wrong) / len(members | wrong)
+
+
+def test_semantic_losses_are_their_definitions():
+    """Cross entropy, and the Lovasz extension of the Jaccard loss of sets, as in the paper."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)  # class 3 does not occur
+    labels[[2, 11]] = IGNORE
+    head = model().decode_head
+    sample = Det3DDataSample()
+    sample.gt_pts_seg = PointData(voxel_semantic_mask=torch.tensor(labels))
+    losses = head.loss_by_feat(torch.tensor(logits, dtype=torch.float32), [sample])
+
+    known = np.flatnonzero(labels != IGNORE)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    entropy = -np.mean([np.log(chances[i, labels[i]]) for i in known])
+    assert float(losses['loss_sem_seg']) == pytest.approx(head.loss_decode.loss_weight * entropy)
+    extensions = []
+    for label in range(3):
+        members = {i for i in known if labels[i] == label}
+        error = {i: abs((i in members) - chances[i, label]) for i in known}
+        wrong, before, total = set(), 0.0, 0.0
+        for i in sorted(error, key=error.get, reverse=True):
+            wrong.add(i)
+            after = jaccard_loss(wrong, members)
+            total += error[i] * (after - before)
+            before = after
+        extensions.append(total)
+    weight = head.loss_lovasz.loss_weight
+    assert float(losses['loss_lovasz']) == pytest.approx(weight * np.mean(extensions), rel=1e-5)
+
+
+def test_offset_loss_by_hand():
+    head = MODELS.build(dict(type='OffsetHead', channels=2, loss_weight=3.0))
+    head.layers = torch.nn.Linear(2, 3)
+    torch.nn.init.zeros_(head.layers.weight)
+    head.layers.bias.data = torch.tensor([1.0, 0.0, -1.0])
+    nothing = [float('nan')] * 3
+    target = torch.tensor([[1.0, 0.0, -1.0], nothing, [0.0, 2.0, 0.0]])
+    sample = Det3DDataSample()
+    sample.gt_pts_seg = PointData(voxel_offset=target)
+    # Distances 0 and 1 + 2 + 1 over two voxels of objects.
+    assert float(head.loss(torch.rand(3, 2), [sample])['loss_offset']) == pytest.approx(3 * 4 / 2)
+
+
 def test_a_single_labelled_voxel_gives_finite_losses():
     net = model().train()
     points, labels, instances = scene()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nclr_mm.datasets.checks import check_intrinsics, check_rigid
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_label_archive
 from nclr_mm.datasets.segmentation.label_maps import NUSCENES
 
 from . import common
@@ -383,21 +383,32 @@ def _name_in(data: dict, channel: str) -> str:
     return path.name
 
 
+def _label_file(nusc, table: str, lidar_token: str) -> Path:
+    try:
+        row = nusc.get(table, lidar_token)
+    except KeyError as error:
+        raise ValueError(
+            f'{Path(nusc.table_root) / table}.json has no row of the scan {lidar_token}.'
+        ) from error
+    return Path(nusc.dataroot) / row['filename']
+
+
 def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:
     masks = {}
     if 'lidarseg' in nusc.table_names:
-        path = Path(nusc.dataroot) / nusc.get('lidarseg', lidar_token)['filename']
+        path = _label_file(nusc, 'lidarseg', lidar_token)
         common.check_mask(path, num_points, itemsize=1)
         if check:
             common.check_labels(path, NUSCENES)
         masks['pts_semantic_mask_path'] = path.name
     if 'panoptic' in nusc.table_names:
-        path = Path(nusc.dataroot) / nusc.get('panoptic', lidar_token)['filename']
-        common.require_file(path)
+        path = _label_file(nusc, 'panoptic', lidar_token)
+        # Compressed, so that its size says nothing about its length.
+        labelled = len(read_label_archive(common.require_file(path)))
+        if labelled != num_points:
+            raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
         if check:
-            labelled = common.check_labels(path, NUSCENES)
-            if labelled != num_points:
-                raise ValueError(f'{path} labels {labelled} points, the scan has {num_points}.')
+            common.check_labels(path, NUSCENES)
         masks['pts_panoptic_mask_path'] = path.name
     return masks
 

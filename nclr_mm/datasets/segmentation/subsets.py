@@ -97,7 +97,9 @@ def _spread(frames: list[int], fraction: float, offset: int) -> list[int]:
     return sorted(frames[i % len(frames)] for i in shifted)
 
 
-def describe(scenes: Sequence[str], samples: Sequence[str], protocol: str, limit: int = 40) -> str:
+def describe(
+    scenes: Sequence[str], samples: Sequence[str], protocol: str, limit: int = 2000
+) -> str:
     """One line naming what was chosen: scenes with their frames, or frames.
 
     Args:
