@@ -7,6 +7,8 @@ times. The test of each module fails once the fault is gone upstream, so that th
 
 from . import (
     minkunet_defaults,
+    mmcv_point_operators,
+    mmdet3d_kitti_overlaps,
     mmengine_checkpoints,
     mmengine_cpu_amp,
     spconv_cpu_backward,
@@ -19,6 +21,8 @@ WORKAROUNDS = (
     mmengine_checkpoints,
     mmengine_cpu_amp,
     minkunet_defaults,
+    mmcv_point_operators,
+    mmdet3d_kitti_overlaps,
 )
 
 
