@@ -2,8 +2,12 @@
 
 from . import task_modules
 from .backbones import CalibrationMinkUNet, CalibrationSPVCNN, EfficientNetLite0
-from .data_preprocessors import CalibrationDataPreprocessor, SegmentationDataPreprocessor
-from .detectors import NCLR
+from .data_preprocessors import (
+    CalibrationDataPreprocessor,
+    HardVoxelCalibrationDataPreprocessor,
+    SegmentationDataPreprocessor,
+)
+from .detectors import NCLR, NCLRVoxelNet
 from .heads import CalibrationHead, LovaszMinkUNetHead, OffsetHead
 from .layers import CosineAlignment, CrossModalFusion, SymmetricAlignment
 from .losses import OverlapLoss, PointInfoNCE, PoseLoss
@@ -21,7 +25,9 @@ __all__ = [
     'CosineAlignment',
     'CrossModalFusion',
     'EfficientNetLite0',
+    'HardVoxelCalibrationDataPreprocessor',
     'LovaszMinkUNetHead',
+    'NCLRVoxelNet',
     'OffsetHead',
     'OverlapLoss',
     'PanopticMinkUNet',

@@ -1,7 +1,7 @@
 """MinkUNet for pretraining: mmdet3d's network, safe on small and on empty clouds."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from math import prod
 
@@ -11,6 +11,8 @@ from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.registry import MODELS
 from packaging.version import Version
 from torch import Tensor, nn
+
+from ..layers.norms import running_statistics_if_alone
 
 # Beyond this, spconv's 32-bit index of the cells of a batch wraps, and far voxels become
 # neighbours without an error (seen with spconv 2.3.8; on GPUs it counts in 64 bits).
@@ -117,7 +119,8 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         if len(coors) == 0:
             touched = sum(p.sum() for p in self.parameters()) * 0
             return voxel_features.new_zeros((0, self.out_channels)) + touched
-        with self._running_statistics_if_alone(coors):
+        cells = torch.cat((coors[:, :1], coors[:, 1:] // 2**self.num_stages), dim=1)
+        with running_statistics_if_alone(self, cells):
             if self.sparseconv_backend == 'spconv':
                 with spconv_precision(voxel_features.device.type):
                     return self._forward_spconv(voxel_features, coors)
@@ -153,24 +156,3 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             x = upsample(x)
             x = blocks(replace_feature(x, torch.cat((x.features, lateral.features), dim=1)))
         return x.features
-
-    @contextmanager
-    def _running_statistics_if_alone(self, coors: Tensor):
-        # More voxels than one coarse cell can hold are surely in two of them.
-        cell = 2**self.num_stages
-        alone = False
-        if self.training and len(coors) <= cell**3:
-            coarse = torch.cat((coors[:, :1], coors[:, 1:] // cell), dim=1)
-            alone = len(torch.unique(coarse, dim=0)) < 2
-        if not alone:
-            yield
-            return
-        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        switched = [m for m in norms if m.training]
-        for norm in switched:
-            norm.eval()
-        try:
-            yield
-        finally:
-            for norm in switched:
-                norm.train()

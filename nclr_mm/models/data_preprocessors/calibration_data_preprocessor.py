@@ -1,8 +1,28 @@
 """Data preprocessor of the pretraining detector."""
 
 from mmdet3d.registry import MODELS
+from torch import Tensor
 
 from .voxel_data_preprocessor import VoxelDataPreprocessor
+
+
+def check_padding(arguments: dict) -> None:
+    """Refuse the padding of images, which would count as image."""
+    if arguments.get('pad_size_divisor', 1) != 1:
+        raise ValueError(
+            'pad_size_divisor is not supported, for padding would count as image: resize them '
+            'to multiples of the stride instead (ResizeImages).'
+        )
+
+
+def check_images(images: list[Tensor] | None) -> None:
+    """Refuse a batch of images of several shapes; each is (V, 3, H, W)."""
+    shapes = {tuple(image.shape) for image in images} if images is not None else set()
+    if len(shapes) > 1:
+        raise ValueError(
+            'All samples of a batch need the same number of cameras and the same image size '
+            f'(cameras, channels, height, width); this batch holds {sorted(shapes)}.'
+        )
 
 
 @MODELS.register_module()
@@ -19,11 +39,7 @@ class CalibrationDataPreprocessor(VoxelDataPreprocessor):
     """
 
     def __init__(self, *args, **kwargs) -> None:
-        if kwargs.get('pad_size_divisor', 1) != 1:
-            raise ValueError(
-                'pad_size_divisor is not supported, for padding would count as image: resize them '
-                'to multiples of the stride instead (ResizeImages).'
-            )
+        check_padding(kwargs)
         super().__init__(*args, **kwargs)
 
     def simple_process(self, data: dict, training: bool = False) -> dict:
@@ -38,17 +54,8 @@ class CalibrationDataPreprocessor(VoxelDataPreprocessor):
             ``inputs`` with ``points``, ``imgs`` (B, V, 3, H, W) and ``voxels`` (see
             :meth:`make_voxels`), and ``data_samples``.
         """
-        self._check_images(data['inputs'].get('img'))
+        check_images(data['inputs'].get('img'))
         data = super().simple_process(data, training)
         inputs = data['inputs']
         inputs['voxels'] = self.make_voxels(inputs['points'], training)
         return data
-
-    @staticmethod
-    def _check_images(images) -> None:
-        shapes = {tuple(image.shape) for image in images} if images is not None else set()
-        if len(shapes) > 1:
-            raise ValueError(
-                'All samples of a batch need the same number of cameras and the same image size '
-                f'(cameras, channels, height, width); this batch holds {sorted(shapes)}.'
-            )

@@ -1,5 +1,6 @@
 """Detectors."""
 
 from .nclr import NCLR
+from .nclr_voxelnet import NCLRVoxelNet
 
-__all__ = ['NCLR']
+__all__ = ['NCLR', 'NCLRVoxelNet']

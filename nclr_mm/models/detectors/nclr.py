@@ -39,6 +39,10 @@ class NCLR(Base3DDetector):
         self.img_neck = MODELS.build(img_neck)
         self.calib_head = MODELS.build(calib_head)
 
+    def extract_point_feat(self, voxels: dict) -> Tensor:
+        """Run the point branch on the data preprocessor's ``voxels``; returns (Nv, Cp)."""
+        return self.backbone(voxels['voxels'], voxels['coors'])
+
     def extract_feat(self, inputs: dict) -> tuple[Tensor, Tensor]:
         """Run both branches.
 
@@ -48,8 +52,7 @@ class NCLR(Base3DDetector):
         Returns:
             Voxel features (Nv, Cp) and image features (B*V, C, h, w).
         """
-        voxels = inputs['voxels']
-        point_features = self.backbone(voxels['voxels'], voxels['coors'])
+        point_features = self.extract_point_feat(inputs['voxels'])
         image_features = self.img_neck(self.img_backbone(inputs['imgs'].flatten(0, 1)))
         return point_features, image_features
 

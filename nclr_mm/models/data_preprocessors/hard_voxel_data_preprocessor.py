@@ -1,0 +1,44 @@
+"""Data preprocessor of the pretraining detector with mmdet3d's own voxels."""
+
+from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
+from mmdet3d.registry import MODELS
+
+from .calibration_data_preprocessor import check_images, check_padding
+
+
+@MODELS.register_module()
+class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
+    """Normalise the images, and make the voxels of SECOND and PV-RCNN: of fixed range and capacity.
+
+    Args:
+        voxel_layer: arguments of mmdet3d's hard voxelisation: ``voxel_size``,
+            ``point_cloud_range``, ``max_num_points``, ``max_voxels`` (training, test).
+        kwargs: image arguments of :class:`mmdet3d.models.Det3DDataPreprocessor` (``mean``,
+            ``std``, ``bgr_to_rgb``, ...).
+    """
+
+    def __init__(self, voxel_layer: dict, **kwargs) -> None:
+        check_padding(kwargs)
+        super().__init__(voxel=True, voxel_type='hard', voxel_layer=voxel_layer, **kwargs)
+
+    def simple_process(self, data: dict, training: bool = False) -> dict:
+        """Process one batch.
+
+        Args:
+            data: as for :class:`CalibrationDataPreprocessor`.
+            training: unused here; the voxel layer follows the module's own mode.
+
+        Returns:
+            ``inputs`` with ``points``, ``imgs`` (B, V, 3, H, W) and ``voxels``, and
+            ``data_samples``. ``voxels`` has ``voxels`` (Nv, M, F), ``num_points`` (Nv,), ``coors``
+            (Nv, 4) [batch, z, y, x], ``xyz`` (Nv, 3) mean positions in metres, and ``counts``, the
+            list of B voxel numbers.
+        """
+        check_images(data['inputs'].get('img'))
+        data = super().simple_process(data, training)
+        voxels = data['inputs']['voxels']
+        number = voxels['num_points'].to(voxels['voxels'].dtype)
+        voxels['xyz'] = voxels['voxels'][..., :3].sum(dim=1) / number[:, None]
+        batch_size = len(data['inputs']['points'])
+        voxels['counts'] = voxels['coors'][:, 0].long().bincount(minlength=batch_size).tolist()
+        return data

@@ -1,0 +1,71 @@
+"""The pretraining detector with the network of SECOND and PV-RCNN."""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet3d.registry import MODELS
+from torch import Tensor
+
+from ..layers.bev import read_bev
+from ..layers.norms import running_statistics_if_alone
+from .nclr import NCLR
+
+
+@MODELS.register_module()
+class NCLRVoxelNet(NCLR):
+    """NCLR whose point branch is mmdet3d's VoxelNet: voxels, sparse encoder, BEV backbone and neck.
+
+    ``voxel_encoder``, ``middle_encoder``, ``backbone`` and ``neck`` have the names that they have
+    in mmdet3d's ``VoxelNet`` (SECOND), ``CenterPoint`` (with prefix ``pts_``) and
+    ``PointVoxelRCNN``.
+
+    Args:
+        voxel_encoder: mean over the points of a voxel, ``HardSimpleVFE``.
+        middle_encoder: sparse encoder, whose result is a BEV map.
+        backbone: BEV backbone.
+        neck: brings the maps of the backbone to one.
+        point_cloud_range: range of the voxel grid in metres, as in the data preprocessor.
+        voxel_size: edge lengths (x, y, z) in metres, as in the data preprocessor.
+        kwargs: arguments of :class:`NCLR`.
+    """
+
+    def __init__(
+        self,
+        voxel_encoder: dict,
+        middle_encoder: dict,
+        backbone: dict,
+        neck: dict,
+        point_cloud_range: Sequence[float],
+        voxel_size: Sequence[float],
+        **kwargs,
+    ) -> None:
+        super().__init__(backbone=backbone, **kwargs)
+        self.voxel_encoder = MODELS.build(voxel_encoder)
+        self.middle_encoder = MODELS.build(middle_encoder)
+        self.neck = MODELS.build(neck)
+        self.point_cloud_range = list(point_cloud_range)
+        self.voxel_size = list(voxel_size)
+
+    def extract_point_feat(self, voxels: dict) -> Tensor:
+        """Run the point branch.
+
+        Args:
+            voxels: of the data preprocessor: ``voxels`` (Nv, M, F), ``num_points`` (Nv,),
+                ``coors`` (Nv, 4) [batch, z, y, x], ``xyz`` (Nv, 3) and ``counts``.
+
+        Returns:
+            (Nv, C) features of the voxels, read from the BEV map at their mean positions.
+        """
+        coors, counts = voxels['coors'], voxels['counts']
+        if not sum(counts):
+            branch = (self.middle_encoder, self.backbone, self.neck)
+            touched = sum(p.sum() for module in branch for p in module.parameters()) * 0
+            channels = sum(block[0].out_channels for block in self.neck.deblocks)
+            return voxels['xyz'].new_zeros((0, channels)) + touched
+        # SECOND's encoder has a stride of 8 along x and y.
+        cells = torch.cat((coors[:, :1], coors[:, 2:] // 8), dim=1)
+        features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
+        with running_statistics_if_alone(self.middle_encoder, cells):
+            features = self.middle_encoder(features, coors, len(counts))
+        (bev,) = self.neck(self.backbone(features))
+        return read_bev(bev, voxels['xyz'], counts, self.point_cloud_range, self.voxel_size)
