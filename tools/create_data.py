@@ -41,6 +41,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
     kitti = commands.add_parser('kitti', help='KITTI object detection')
     _add_common_arguments(kitti, 'data/kitti', 'kitti')
+    kitti.add_argument(
+        '--infos-only',
+        action='store_true',
+        help='without reduced clouds and ground-truth database, which detectors need',
+    )
     return parser.parse_args(argv)
 
 
@@ -86,7 +91,21 @@ def create_infos(args: argparse.Namespace) -> None:
         create = getattr(converters, f'create_{args.command}_infos')
         create(splits=parse_splits(args.split) if args.split else None, **options)
     else:
-        converters.create_kitti_infos(**options)
+        create_kitti(options, args.infos_only)
+
+
+def create_kitti(options: dict, infos_only: bool) -> None:
+    """Write the info files of KITTI, and what its detectors need beside them."""
+    from nclr_mm.datasets import converters
+
+    infos = converters.create_kitti_infos(**options)
+    if infos_only:
+        return
+    out_dir = options['out_dir'] or options['root_path']
+    workers = options['workers']
+    converters.create_reduced_clouds(options['root_path'], infos, out_dir, workers)
+    if 'train' in infos:
+        converters.create_gt_database(infos['train'], out_dir, options['extra_tag'], workers)
 
 
 def main(argv: list[str] | None = None) -> int:
