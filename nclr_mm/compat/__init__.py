@@ -9,6 +9,7 @@ from . import (
     minkunet_defaults,
     mmcv_point_operators,
     mmdet3d_kitti_overlaps,
+    mmdet3d_numpy_long,
     mmengine_checkpoints,
     mmengine_cpu_amp,
     spconv_cpu_backward,
@@ -23,6 +24,7 @@ WORKAROUNDS = (
     minkunet_defaults,
     mmcv_point_operators,
     mmdet3d_kitti_overlaps,
+    mmdet3d_numpy_long,
 )
 
 

@@ -1,6 +1,7 @@
 from . import transforms
 from .calibration_dataset import CalibrationDataset
 from .kitti import KittiCalibrationDataset
+from .kitti_detection import KittiDetectionDataset
 from .nuscenes import NuScenesCalibrationDataset
 from .segmentation import (
     NuScenesSegmentationDataset,
@@ -12,6 +13,7 @@ from .semantickitti import SemanticKittiCalibrationDataset
 __all__ = [
     'CalibrationDataset',
     'KittiCalibrationDataset',
+    'KittiDetectionDataset',
     'NuScenesCalibrationDataset',
     'NuScenesSegmentationDataset',
     'SemanticKittiCalibrationDataset',

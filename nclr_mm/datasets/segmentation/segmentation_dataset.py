@@ -10,9 +10,9 @@ from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
 from ..infos import read_infos
+from ..subsets import SCENES, check_choice, choose_frames, describe
 from . import label_maps
 from .label_maps import LabelMap
-from .subsets import SCENES, check_choice, choose_frames, describe
 
 
 class SegmentationDataset(Seg3DDataset):
@@ -28,7 +28,7 @@ class SegmentationDataset(Seg3DDataset):
         data_prefix: folders, relative to ``data_root``, of the scans (``pts``) and of the label
             files (``pts_semantic_mask``, ``pts_panoptic_mask``). None takes those of the layout.
         fraction: part of the labelled frames to use, in (0, 1].
-        protocol: how they are chosen, see :mod:`nclr_mm.datasets.segmentation.subsets`; None takes
+        protocol: how they are chosen, see :mod:`nclr_mm.datasets.subsets`; None takes
             that of the class.
         offset: shifts the choice, for repeats.
         repeats: how many times an epoch goes through the chosen frames.

@@ -8,10 +8,12 @@ from .images import (
 )
 from .labels import LoadPointLabels
 from .loading import LoadCalibratedImages, LoadLidarPoints
+from .object_sampling import CheckedDataBaseSampler
 from .perturbation import RigidPerturbation
 from .points import ScalePointIntensity
 
 __all__ = [
+    'CheckedDataBaseSampler',
     'CropImages',
     'LoadCalibratedImages',
     'LoadLidarPoints',

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nclr_mm.datasets.segmentation.subsets import choose_frames, describe
+from nclr_mm.datasets.subsets import choose_frames, describe
 
 # Scans of SemanticKITTI's training sequences (semantic-kitti.org).
 SEMANTICKITTI = {

@@ -1,0 +1,66 @@
+"""KITTI object detection with part of its labels."""
+
+from __future__ import annotations
+
+from mmdet3d.datasets import KittiDataset
+from mmdet3d.registry import DATASETS
+from mmengine.logging import print_log
+
+from .subsets import FRAMES, choose_frames, describe
+
+
+@DATASETS.register_module()
+class KittiDetectionDataset(KittiDataset):
+    """mmdet3d's KittiDataset, with every k-th of the labelled frames.
+
+    ``ObjectSample`` in its pipeline then samples objects of these frames alone.
+
+    Args:
+        fraction: part of the frames to use, 1/k.
+        offset: shifts the choice, for repeats; counts modulo k.
+        kwargs: arguments of :class:`mmdet3d.datasets.KittiDataset`.
+
+    Raises:
+        ValueError: if nothing is chosen, or a part is asked for in a test, whose metric counts
+            frames in the whole info file.
+    """
+
+    def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:
+        if fraction != 1 and kwargs.get('test_mode'):
+            raise ValueError(f'A test takes all frames, got fraction={fraction} in test mode.')
+        self.fraction = fraction
+        self.offset = offset
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the info file, choose the frames and name them in the log."""
+        entries = super().load_data_list()
+        if self.fraction == 1:
+            return entries
+        names = [str(entry['sample_idx']) for entry in entries]
+        try:
+            chosen = choose_frames(names, self.fraction, FRAMES, self.offset)
+        except ValueError as error:
+            raise ValueError(f'{self.ann_file}: {error}') from error
+        named = describe(names, [names[i] for i in chosen], FRAMES)
+        print_log(
+            f'{self.fraction:.3%} of the labels of {self.ann_file}, offset {self.offset}: '
+            f'{len(chosen)} of {len(entries)} frames ({len(chosen) / len(entries):.3%}); {named}.',
+            logger='current',
+        )
+        chosen_entries = [entries[i] for i in chosen]
+        self._restrict_objects({entry['sample_idx'] for entry in chosen_entries})
+        return chosen_entries
+
+    def _restrict_objects(self, frames: set[int]) -> None:
+        """Objects of other frames would be labels that the fraction leaves out."""
+        for transform in self.pipeline.transforms:
+            sampler = getattr(transform, 'db_sampler', None)
+            if sampler is None:
+                continue
+            if not hasattr(sampler, 'keep_frames'):
+                raise ValueError(
+                    f'{type(sampler).__name__} samples objects of all frames, also of those that '
+                    f'fraction={self.fraction:g} leaves out: use CheckedDataBaseSampler.'
+                )
+            sampler.keep_frames(frames)

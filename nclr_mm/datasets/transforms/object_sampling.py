@@ -1,0 +1,62 @@
+"""Objects from the ground-truth database."""
+
+from pathlib import Path
+
+from mmdet3d.datasets.transforms.dbsampler import BatchSampler, DataBaseSampler
+from mmdet3d.registry import TRANSFORMS
+from mmengine.logging import print_log
+
+
+@TRANSFORMS.register_module()
+class CheckedDataBaseSampler(DataBaseSampler):
+    """mmdet3d's sampler, which tells before training what it would trip over while it runs.
+
+    A file of the database that is gone is an error. A class without an object left (in few
+    frames, or after filtering) is not sampled, with a notice; mmdet3d fails on it.
+
+    Args:
+        kwargs: arguments of :class:`mmdet3d.datasets.transforms.DataBaseSampler`.
+
+    Raises:
+        FileNotFoundError: if the database or one of its objects is missing.
+    """
+
+    def __init__(self, info_path: str, data_root: str, **kwargs) -> None:
+        if not Path(info_path).exists():
+            raise FileNotFoundError(
+                f'{info_path} is missing: `python tools/create_data.py kitti --root-path '
+                f'{data_root}` makes the ground-truth database.'
+            )
+        super().__init__(info_path=info_path, data_root=data_root, **kwargs)
+        self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
+        for entry in (e for name in self._wanted for e in self.db_infos.get(name, ())):
+            path = Path(data_root or '') / entry['path']
+            if not path.exists():
+                raise FileNotFoundError(
+                    f'{path} is missing, an object of the ground-truth database {info_path}: '
+                    'make it anew with `python tools/create_data.py kitti`.'
+                )
+        self._leave_out_empty_classes()
+
+    def keep_frames(self, frames: set[int]) -> None:
+        """Sample objects of these frames alone (``image_idx`` of the database)."""
+        for name, entries in self.db_infos.items():
+            kept = [entry for entry in entries if entry['image_idx'] in frames]
+            self.db_infos[name] = kept
+            self.sampler_dict[name] = BatchSampler(kept, name, shuffle=True)
+        self._leave_out_empty_classes()
+
+    def _leave_out_empty_classes(self) -> None:
+        self.sample_classes = [name for name in self._wanted if self.db_infos.get(name)]
+        self.sample_max_nums = [self._wanted[name] for name in self.sample_classes]
+        empty = sorted(set(self._wanted) - set(self.sample_classes))
+        if empty:
+            print_log(
+                f'{self.info_path}: no object of {", ".join(empty)} is left to sample.', 'current'
+            )
+
+    @staticmethod
+    def filter_by_min_points(db_infos: dict, min_gt_points_dict: dict) -> dict:
+        """Leave out objects of few points; classes that the database lacks have none."""
+        known = {name: n for name, n in min_gt_points_dict.items() if name in db_infos}
+        return DataBaseSampler.filter_by_min_points(db_infos, known)
