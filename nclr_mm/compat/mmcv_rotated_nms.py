@@ -5,8 +5,8 @@ also those at the other end of the scene. The 9000 proposals of a network that h
 yet take more than a minute a scan. It ignores labels too, other than the version for CUDA.
 
 Here only pairs that can reach the threshold are intersected, by mmcv's own `box_iou_rotated`:
-their upright bounding rectangles tell. Without labels the result is the same. Tensors on a GPU go to
-mmcv's own.
+their upright bounding rectangles tell. Without labels the result is the same. Tensors on a GPU go
+to mmcv's own.
 
 Holds for: mmcv 2.0 to 2.2.
 """

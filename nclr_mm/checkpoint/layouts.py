@@ -1,0 +1,157 @@
+"""Names and kernel layouts of the VoxelNet in mmdet3d, OpenPCDet and the official NCLR release.
+
+All three have the network of SECOND: a sparse encoder with strides up to 8, and a BEV network.
+
+========================================  =====================================
+mmdet3d, and this project's pretraining   OpenPCDet
+========================================  =====================================
+middle_encoder.conv_input.K               backbone_3d.conv_input.K
+middle_encoder.encoder_layers             backbone_3d.convI.J.K
+.encoder_layerI.J.K
+middle_encoder.conv_out.K                 backbone_3d.conv_out.K
+backbone.blocks.I.J                       backbone_2d.blocks.I.(J + 1)
+neck.deblocks.I.J                         backbone_2d.deblocks.I.J
+========================================  =====================================
+
+OpenPCDet begins each BEV block with a padding layer. The official release has OpenPCDet's names
+behind ``encoder.``. Kernels of sparse convolutions are (out, z, y, x, in) in spconv 2, which is
+written; (z, y, x, in, out) in spconv 1 and (z, y, x, out, in) in early spconv 2 are read as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# Convolutions of each stage of the sparse encoder.
+STAGES = {1: 1, 2: 3, 3: 3, 4: 3}
+NORM = ('weight', 'bias', 'running_mean', 'running_var')
+
+_TO_OPENPCDET = (
+    (r'middle_encoder\.(conv_input|conv_out)\.(.+)', r'backbone_3d.\1.\2'),
+    (r'middle_encoder\.encoder_layers\.encoder_layer(\d+)\.(.+)', r'backbone_3d.conv\1.\2'),
+    (r'backbone\.blocks\.(\d+)\.(\d+)\.(.+)', lambda m: _block('backbone_2d', m, 1)),
+    (r'neck\.deblocks\.(.+)', r'backbone_2d.deblocks.\1'),
+)
+_FROM_OPENPCDET = (
+    (r'backbone_3d\.(conv_input|conv_out)\.(.+)', r'middle_encoder.\1.\2'),
+    (r'backbone_3d\.conv(\d+)\.(.+)', r'middle_encoder.encoder_layers.encoder_layer\1.\2'),
+    (r'backbone_2d\.blocks\.(\d+)\.(\d+)\.(.+)', lambda m: _block('backbone', m, -1)),
+    (r'backbone_2d\.deblocks\.(.+)', r'neck.deblocks.\1'),
+)
+
+
+def _block(module: str, match: re.Match, shift: int) -> str:
+    level, layer, rest = match.groups()
+    return f'{module}.blocks.{level}.{int(layer) + shift}.{rest}'
+
+
+def _rename(state: Mapping[str, Tensor], rules) -> dict[str, str]:
+    """The new name of each tensor that the rules know."""
+    names = {}
+    for name in state:
+        for pattern, replacement in rules:
+            match = re.fullmatch(pattern, name)
+            if match:
+                names[name] = (
+                    replacement(match) if callable(replacement) else match.expand(replacement)
+                )
+                break
+    return names
+
+
+def to_openpcdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Rename the tensors of a VoxelNet for OpenPCDet.
+
+    Args:
+        state: state dict of this project's pretraining or of an mmdet3d detector.
+
+    Returns:
+        OpenPCDet's tensors, and the new name of each tensor that was mapped.
+
+    Raises:
+        ValueError: if the sparse encoder or the BEV network is not complete.
+    """
+    require_voxelnet(state)
+    names = _rename(state, _TO_OPENPCDET)
+    return {new: state[old] for old, new in names.items()}, names
+
+
+def from_openpcdet(
+    state: Mapping[str, Tensor], prefix: str = ''
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Rename the tensors of OpenPCDet's SECOND or PV-RCNN, or of the official NCLR release.
+
+    Args:
+        state: OpenPCDet's ``model_state``, or ``state_dict`` of the official release.
+        prefix: what stands before OpenPCDet's names, ``encoder.`` in the official release.
+
+    Returns:
+        The tensors of mmdet3d, and the new name of each tensor that was mapped.
+
+    Raises:
+        ValueError: if the sparse encoder or the BEV network is not complete.
+    """
+    bare = {n.removeprefix(prefix): n for n in state if n.startswith(prefix)}
+    names = _rename({short: state[name] for short, name in bare.items()}, _FROM_OPENPCDET)
+    tensors = {new: state[bare[old]] for old, new in names.items()}
+    require_voxelnet(tensors)
+    order = _kernel_order(tensors)
+    for name, value in tensors.items():
+        if value.dim() == 5:
+            tensors[name] = value.permute(order).contiguous()
+    return tensors, {bare[old]: new for old, new in names.items()}
+
+
+def _kernel_order(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Permutation to (out, z, y, x, in), told from the first convolution and its norm."""
+    kernel = tensors['middle_encoder.conv_input.0.weight']
+    out = len(tensors['middle_encoder.conv_input.1.weight'])
+    orders = {0: (0, 1, 2, 3, 4), 4: (4, 0, 1, 2, 3), 3: (3, 0, 1, 2, 4)}
+    for axis, order in orders.items():
+        if kernel.dim() == 5 and kernel.shape[axis] == out:
+            return order
+    raise ValueError(
+        f'middle_encoder.conv_input.0.weight has the shape {tuple(kernel.shape)}, in which the '
+        f'{out} output channels of its batch norm are not found.'
+    )
+
+
+def require_voxelnet(state: Mapping[str, Tensor]) -> None:
+    """Refuse weights in which a part of SECOND's network is missing.
+
+    Raises:
+        ValueError: naming the first tensor that is missing and how many are.
+    """
+    convolutions = ['middle_encoder.conv_input', 'middle_encoder.conv_out']
+    convolutions += [
+        f'middle_encoder.encoder_layers.encoder_layer{stage}.{layer}'
+        for stage, layers in STAGES.items()
+        for layer in range(layers)
+    ]
+    wanted = []
+    for name in convolutions:
+        wanted += [f'{name}.0.weight', *(f'{name}.1.{field}' for field in NORM)]
+    for module in ('backbone.blocks', 'neck.deblocks'):
+        layers = sorted(
+            {
+                (int(match[1]), int(match[2]))
+                for name in state
+                if (match := re.match(rf'{re.escape(module)}\.(\d+)\.(\d+)\.', name))
+            }
+        )
+        levels = max((level for level, _ in layers), default=0)
+        for level in range(levels + 1):
+            last = max((layer for at, layer in layers if at == level), default=1)
+            # Convolution, norm and activation by turns.
+            for layer in range(0, last, 3):
+                wanted.append(f'{module}.{level}.{layer}.weight')
+                wanted += [f'{module}.{level}.{layer + 1}.{field}' for field in NORM]
+    missing = [name for name in wanted if name not in state]
+    if missing:
+        raise ValueError(
+            f'The VoxelNet is not complete: {len(missing)} of at least {len(wanted)} tensors are '
+            f'missing, first {missing[0]}.'
+        )

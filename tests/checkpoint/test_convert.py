@@ -1,0 +1,215 @@
+"""Oracle: a network with OpenPCDet's names, built here from spconv and torch, computes the same."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import spconv.pytorch as spconv
+import torch
+from mmdet3d.models.backbones import SECOND
+from mmdet3d.models.middle_encoders import SparseEncoder
+from mmdet3d.models.necks import SECONDFPN
+from torch import nn
+
+from nclr_mm.checkpoint import CONVERSIONS, convert, read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+SHAPE = [41, 32, 48]
+
+
+class MMDet3D(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.middle_encoder = SparseEncoder(4, SHAPE)
+        self.backbone = SECOND(256, [16, 24], [2, 1], [1, 2])
+        self.neck = SECONDFPN([16, 24], [8, 12], [1, 2])
+
+    def forward(self, features, coors):
+        return self.neck(self.backbone(self.middle_encoder(features, coors, 1)))[0]
+
+
+class OpenPCDet(nn.Module):
+    """SECOND's network in the modules that OpenPCDet has."""
+
+    def __init__(self):
+        super().__init__()
+
+        def sparse(kind, *args, **kwargs):
+            out = args[1]
+            norm = nn.BatchNorm1d(out, eps=1e-3, momentum=0.01)
+            return spconv.SparseSequential(kind(*args, bias=False, **kwargs), norm, nn.ReLU())
+
+        def stage(number, cin, cout, padding):
+            down = sparse(spconv.SparseConv3d, cin, cout, 3, stride=2, padding=padding)
+            rest = (
+                sparse(spconv.SubMConv3d, cout, cout, 3, padding=1, indice_key=f'subm{number}')
+                for _ in range(2)
+            )
+            return spconv.SparseSequential(down, *rest)
+
+        encoder = nn.Module()
+        encoder.conv_input = sparse(spconv.SubMConv3d, 4, 16, 3, padding=1, indice_key='subm1')
+        encoder.conv1 = spconv.SparseSequential(
+            sparse(spconv.SubMConv3d, 16, 16, 3, padding=1, indice_key='subm1')
+        )
+        encoder.conv2 = stage(2, 16, 32, 1)
+        encoder.conv3 = stage(3, 32, 64, 1)
+        encoder.conv4 = stage(4, 64, 64, (0, 1, 1))
+        encoder.conv_out = sparse(spconv.SparseConv3d, 64, 128, (3, 1, 1), stride=(2, 1, 1))
+        self.backbone_3d = encoder
+
+        def norm(channels):
+            return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+        def block(cin, cout, stride, layers):
+            first = nn.Conv2d(cin, cout, 3, stride, bias=False)
+            modules = [nn.ZeroPad2d(1), first, norm(cout), nn.ReLU()]
+            for _ in range(layers):
+                conv = nn.Conv2d(cout, cout, 3, padding=1, bias=False)
+                modules += [conv, norm(cout), nn.ReLU()]
+            return nn.Sequential(*modules)
+
+        def deblock(cin, cout, stride):
+            conv = nn.ConvTranspose2d(cin, cout, stride, stride, bias=False)
+            return nn.Sequential(conv, norm(cout), nn.ReLU())
+
+        self.backbone_2d = nn.Module()
+        self.backbone_2d.blocks = nn.ModuleList([block(256, 16, 1, 2), block(16, 24, 2, 1)])
+        self.backbone_2d.deblocks = nn.ModuleList([deblock(16, 8, 1), deblock(24, 12, 2)])
+
+    def forward(self, features, coors):
+        x = spconv.SparseConvTensor(features, coors.int(), SHAPE, 1)
+        for name in ('conv_input', 'conv1', 'conv2', 'conv3', 'conv4', 'conv_out'):
+            x = getattr(self.backbone_3d, name)(x)
+        x = x.dense().flatten(1, 2)
+        ups = []
+        pairs = zip(self.backbone_2d.blocks, self.backbone_2d.deblocks, strict=True)
+        for block, deblock in pairs:
+            x = block(x)
+            ups.append(deblock(x))
+        return torch.cat(ups, dim=1)
+
+
+def randomised(model: nn.Module, seed: int) -> nn.Module:
+    """Statistics and scales of their own, so that no two tensors are the same."""
+    torch.manual_seed(seed)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.rand_like(value) * 0.4 + (0.5 if 'var' in name else -0.2))
+    return model.eval()
+
+
+@pytest.fixture(scope='module')
+def voxels():
+    torch.manual_seed(0)
+    coors = (torch.rand(1, *SHAPE) < 0.02).nonzero()
+    return torch.rand(len(coors), 4), coors
+
+
+def save(path, key, model, prefix=''):
+    torch.save({key: {prefix + n: v for n, v in model.state_dict().items()}, 'epoch': 3}, path)
+    return path
+
+
+def outputs(model, voxels):
+    with torch.no_grad():
+        return model(*voxels)
+
+
+def test_openpcdet_computes_what_mmdet3d_did(tmp_path, voxels):
+    source = save(tmp_path / 'nclr.pth', 'state_dict', randomised(MMDet3D(), 1))
+    table = convert('nclr-to-openpcdet', source, tmp_path / 'pcdet.pth')
+    theirs = OpenPCDet().eval()
+    theirs.load_state_dict(torch.load(tmp_path / 'pcdet.pth', weights_only=True)['model_state'])
+    expected = outputs(randomised(MMDet3D(), 1), voxels)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(outputs(theirs, voxels), expected)
+    assert 'backbone.blocks.1.3.weight  ->  backbone_2d.blocks.1.4.weight' in table
+    assert table.endswith(f'{len(theirs.state_dict())} tensors mapped, 0 left over.')
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2, 3, 4), (1, 2, 3, 4, 0), (1, 2, 3, 0, 4)])
+@pytest.mark.parametrize('direction', ['openpcdet-to-mmdet3d', 'official-to-mmdet3d'])
+def test_mmdet3d_computes_what_openpcdet_did(tmp_path, voxels, order, direction):
+    theirs = randomised(OpenPCDet(), 2)
+    expected = outputs(theirs, voxels)
+    prefix = 'encoder.' if direction.startswith('official') else ''
+    state = {
+        prefix + n: v.permute(order).contiguous() if v.dim() == 5 else v
+        for n, v in theirs.state_dict().items()
+    }
+    state['dense_head.weight'] = torch.ones(1)
+    torch.save({CONVERSIONS[direction].key: state}, tmp_path / 'theirs.pth')
+    table = convert(direction, tmp_path / 'theirs.pth', tmp_path / 'mm.pth')
+    assert 'dense_head.weight  left over  (1,)' in table
+    ours = MMDet3D().eval()
+    ours.load_state_dict(torch.load(tmp_path / 'mm.pth', weights_only=True)['state_dict'])
+    torch.testing.assert_close(outputs(ours, voxels), expected)
+
+
+def test_a_round_trip_changes_nothing(tmp_path):
+    source = save(tmp_path / 'a.pth', 'state_dict', randomised(MMDet3D(), 3))
+    convert('nclr-to-openpcdet', source, tmp_path / 'b.pth')
+    convert('openpcdet-to-mmdet3d', tmp_path / 'b.pth', tmp_path / 'c.pth')
+    convert('nclr-to-openpcdet', tmp_path / 'c.pth', tmp_path / 'd.pth')
+    for first, last, key in (('a', 'c', 'state_dict'), ('b', 'd', 'model_state')):
+        before = read_checkpoint(tmp_path / f'{first}.pth', key)
+        after = read_checkpoint(tmp_path / f'{last}.pth', key)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(after[n], v) for n, v in before.items())
+
+
+@pytest.mark.parametrize(
+    'missing',
+    [
+        'middle_encoder.encoder_layers.encoder_layer3.1.0.weight',
+        'middle_encoder.conv_out.1.running_var',
+        'backbone.blocks.0.3.weight',
+        'neck.deblocks.1.0.weight',
+        'neck.deblocks.0.1.bias',
+    ],
+)
+def test_an_incomplete_backbone_is_not_written(tmp_path, missing):
+    state = MMDet3D().state_dict()
+    del state[missing]
+    torch.save(dict(state_dict=state), tmp_path / 'cut.pth')
+    with pytest.raises(ValueError, match=f'cut.pth is not .*first {missing}'):
+        convert('nclr-to-openpcdet', tmp_path / 'cut.pth', tmp_path / 'out.pth')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['cut.pth']
+
+
+class Arbitrary:
+    def __reduce__(self):
+        return print, ('code of the file runs',)
+
+
+def test_a_file_that_would_run_code_is_not_read(tmp_path, capsys):
+    content = dict(state_dict=MMDet3D().state_dict(), config=Arbitrary())
+    torch.save(content, tmp_path / 'release.pth')
+    with pytest.raises(ValueError, match=r'release.pth holds more than tensors .*weights_only'):
+        read_checkpoint(tmp_path / 'release.pth', 'state_dict')
+    assert 'runs' not in capsys.readouterr().out
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'gone\.pth does not exist'):
+        read_checkpoint(tmp_path / 'gone.pth', 'state_dict')
+    (tmp_path / 'text.pth').write_text('no checkpoint')
+    with pytest.raises(ValueError, match=r'text\.pth'):
+        read_checkpoint(tmp_path / 'text.pth', 'state_dict')
+    torch.save(dict(model={}), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r"other\.pth has no field 'state_dict'.*model"):
+        read_checkpoint(tmp_path / 'other.pth', 'state_dict')
+
+
+def test_the_command(tmp_path, capsys):
+    path = ROOT / 'tools/convert_checkpoint.py'
+    spec = importlib.util.spec_from_file_location('convert_checkpoint', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    source = save(tmp_path / 'a.pth', 'state_dict', MMDet3D())
+    target = tmp_path / 'b.pth'
+    assert module.main(['nclr-to-openpcdet', str(source), str(target)]) == 0
+    assert 'tensors mapped' in capsys.readouterr().out and target.exists()
+    assert module.main(['openpcdet-to-mmdet3d', str(source), str(tmp_path / 'c.pth')]) == 1
+    assert "a.pth has no field 'model_state'" in capsys.readouterr().err
