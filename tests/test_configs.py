@@ -34,7 +34,7 @@ def test_every_config_builds(path):
     METRICS.build(cfg.val_evaluator)
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
-    backend = cfg.model.backbone.sparseconv_backend
+    backend = cfg.model.backbone.get('sparseconv_backend', 'spconv')  # a VoxelNet has no choice
     if backend == 'torchsparse' and find_spec('torchsparse') is None:
         with pytest.raises(ImportError, match='needs the package torchsparse'):
             MODELS.build(cfg.model)
@@ -49,7 +49,8 @@ def test_names_say_what_is_inside(path):
     cfg = Config.fromfile(path)
     parts = path.stem.split('_')
     assert parts[0] == 'nclr'
-    assert cfg.model.backbone.sparseconv_backend in parts
+    assert cfg.model.backbone.get('sparseconv_backend', 'spconv') in parts
+    assert (cfg.model.type == 'NCLRVoxelNet') == parts[1].startswith('second')
     batch, length = parts[-2].split('-')
     assert cfg.train_dataloader.batch_size == int(batch.removeprefix('1xb'))
     if length.endswith('e'):
@@ -106,6 +107,23 @@ def test_official_settings(name):
     assert head.keypoints == dict(number=128, thresholds=(0.9, 0.7), minimum=10)
     assert (head.loss_pose.rotation_weight, head.loss_pose.translation_weight) == (1.0, 0.01)
     assert cfg.model.img_backbone.depth == 50 and cfg.model.img_neck.out_channels == 64
+
+
+@pytest.mark.parametrize('data', ['1xb10-50e_nus', '1xb4-50e_kitti'])
+def test_official_settings_of_the_voxelnet(data):
+    cfg = load(f'nclr_second_spconv_r50-dino_{data}')
+    layer = cfg.model.data_preprocessor.voxel_layer
+    assert list(layer.voxel_size) == list(cfg.model.voxel_size) == [0.05, 0.05, 0.1]
+    limits = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+    assert list(layer.point_cloud_range) == list(cfg.model.point_cloud_range) == limits
+    assert cfg.model.middle_encoder.in_channels == 4  # x, y, z, intensity
+    assert cfg.model.middle_encoder.sparse_shape == [41, 2048, 2048]
+    assert cfg.model.backbone.layer_nums == [5, 5]
+    assert cfg.model.backbone.out_channels == [128, 256]
+    assert cfg.model.calib_head.point_channels == sum(cfg.model.neck.out_channels) == 512
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        (load_points,) = [t for t in loader.dataset.pipeline if t.type == 'LoadLidarPoints']
+        assert load_points.use_dim == 4
 
 
 def test_learning_rate_rises_for_five_percent_and_falls_to_a_hundredth():

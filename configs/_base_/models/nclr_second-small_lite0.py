@@ -2,13 +2,13 @@
 # sparse encoder is SECOND's own.
 _base_ = ['./nclr_second_r50.py']
 voxel_size = [0.16, 0.16, 0.1]
-point_cloud_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
 
 model = dict(
     voxel_size=voxel_size,
-    point_cloud_range=point_cloud_range,
+    point_cloud_range=voxel_range,
     data_preprocessor=dict(
-        voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=point_cloud_range),
+        voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range),
         # The Lite networks were trained on (x - 127) / 128, not on ImageNet's mean and deviation.
         mean=[127.0, 127.0, 127.0],
         std=[128.0, 128.0, 128.0],

@@ -2,18 +2,18 @@
 # voxels of 0.05 x 0.05 x 0.1 m within +-51.2 m and -3 to 1 m, features read from the BEV map.
 _base_ = ['./nclr_minkunet34_r50.py']
 voxel_size = [0.05, 0.05, 0.1]
-point_cloud_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
 
 model = dict(
     type='NCLRVoxelNet',
     voxel_size=voxel_size,
-    point_cloud_range=point_cloud_range,
+    point_cloud_range=voxel_range,
     data_preprocessor=dict(
         _delete_=True,
         type='HardVoxelCalibrationDataPreprocessor',
         voxel_layer=dict(
             voxel_size=voxel_size,
-            point_cloud_range=point_cloud_range,
+            point_cloud_range=voxel_range,
             max_num_points=5,
             max_voxels=(60000, 60000),  # a sweep is seen from all sides, not KITTI's front alone
         ),

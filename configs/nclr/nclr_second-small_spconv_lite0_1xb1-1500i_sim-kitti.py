@@ -1,0 +1,7 @@
+# A small VoxelNet on simulated streets in the KITTI layout, for CPUs.
+_base_ = [
+    '../_base_/models/nclr_second-small_lite0.py',
+    '../_base_/datasets/sim-kitti-calib.py',
+    '../_base_/schedules/pretrain-1500i.py',
+    '../_base_/iter_runtime.py',
+]
