@@ -10,6 +10,7 @@ from mmdet3d.models.middle_encoders import SparseEncoder
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
+from mmengine.runner import load_checkpoint, save_checkpoint
 from torch import nn
 
 from nclr_mm.models.layers.bev import read_bev
@@ -146,3 +147,29 @@ def test_state_dict_has_the_names_of_mmdet3ds_second():
     second = MODELS.build(copy.deepcopy(cfg)).state_dict()
     backbone = {k for k in second if not k.startswith('bbox_head')}
     assert backbone and all(ours[k].shape == second[k].shape for k in backbone)
+
+
+DETECTORS = ['second_8xb6-80e_kitti-3d-3class', 'pv-rcnn_8xb2-80e_kitti-3d-3class']
+
+
+@pytest.mark.parametrize('leaf', DETECTORS)
+def test_detectors_take_every_tensor_of_the_pretraining(leaf, tmp_path):
+    """The official VoxelNet's checkpoint fills SECOND and PV-RCNN of mmdet3d, by value."""
+    torch.manual_seed(0)
+    pretraining = ROOT / 'configs/nclr/nclr_second_spconv_r50-dino_1xb4-50e_kitti.py'
+    model = MODELS.build(Config.fromfile(pretraining).model)
+    path = str(tmp_path / 'epoch_1.pth')
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}), path)
+    torch.manual_seed(1)
+    cfg = Config.fromfile(ROOT / f'configs/det3d/{leaf}.py')
+    detector = MODELS.build(cfg.model)
+    load_checkpoint(detector, path, map_location='cpu')
+    state, given = detector.state_dict(), model.state_dict()
+    kernels = 0
+    for module in cfg.custom_hooks[0].modules:
+        names = [name for name in state if name.startswith(f'{module}.')]
+        assert names or module == 'voxel_encoder'  # a mean has no weights
+        for name in names:
+            assert torch.equal(state[name], given[name]), name
+            kernels += given[name].dim() == 5
+    assert kernels == 12

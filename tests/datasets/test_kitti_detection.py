@@ -1,0 +1,200 @@
+"""Oracles: OpenCV's projection, boxes by hand, and mmdet3d's own sampler reading the database."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmdet3d.registry import DATASETS, TRANSFORMS
+from mmengine.registry import init_default_scope
+
+from nclr_mm.datasets import converters
+from nclr_mm.simulation.generate import generate
+
+CLASSES = ('Pedestrian', 'Cyclist', 'Car')
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    """A simulated drive in the KITTI layout with all that detectors need."""
+    out = generate(tmp_path_factory.mktemp('drive'), 6, 5, 'kitti', scenes=3, progress=False)
+    infos = converters.create_kitti_infos(out)
+    converters.create_reduced_clouds(out, infos)
+    converters.create_gt_database(infos['train'], out)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmdet3d')
+
+
+def read(path):
+    with open(path, 'rb') as file:
+        return pickle.load(file)
+
+
+def points(path):
+    return np.fromfile(path, dtype=np.float32).reshape(-1, 4)
+
+
+def test_reduced_clouds_are_what_the_camera_sees(root):
+    for info in read(root / 'kitti_infos_train.pkl')['data_list']:
+        name = info['lidar_points']['lidar_path']
+        whole = points(root / 'training/velodyne' / name)
+        camera = info['images']['image_2']
+        lidar2cam = np.array(camera['lidar2cam'])
+        rotation, _ = cv2.Rodrigues(lidar2cam[:3, :3])
+        intrinsics = np.array(camera['cam2img'])
+        uv, _ = cv2.projectPoints(
+            whole[:, :3].astype(float), rotation, lidar2cam[:3, 3], intrinsics, None
+        )
+        depth = whole[:, :3] @ lidar2cam[2, :3] + lidar2cam[2, 3]
+        u, v = uv[:, 0].T
+        seen = (depth > 0) & (u >= 0) & (u < camera['width']) & (v >= 0) & (v < camera['height'])
+        seen &= depth < 100
+        reduced = points(root / 'training/velodyne_reduced' / name)
+        assert 100 < len(reduced) < len(whole)
+        # Points on the very border may fall to either side.
+        assert abs(len(reduced) - seen.sum()) <= 2
+        both = {p.tobytes() for p in reduced} & {p.tobytes() for p in whole[seen]}
+        assert len(both) >= len(reduced) - 2
+
+
+def test_objects_of_the_database_lie_in_their_boxes(root):
+    objects = read(root / 'kitti_dbinfos_train.pkl')
+    infos = {i['sample_idx']: i for i in read(root / 'kitti_infos_train.pkl')['data_list']}
+    entries = [entry for found in objects.values() for entry in found]
+    assert len(entries) > 5 and len(objects['Car']) > 2
+    assert len({entry['group_id'] for entry in entries}) == len(entries)
+    filled = 0
+    for entry in entries:
+        own = points(root / entry['path'])
+        assert len(own) == entry['num_points_in_gt']
+        length, width, height, yaw = entry['box3d_lidar'][3:7]
+        x = own[:, 0] * np.cos(yaw) + own[:, 1] * np.sin(yaw)
+        y = own[:, 1] * np.cos(yaw) - own[:, 0] * np.sin(yaw)
+        assert (np.abs(x) <= length / 2 + 1e-3).all() and (np.abs(y) <= width / 2 + 1e-3).all()
+        assert (own[:, 2] >= -1e-3).all() and (own[:, 2] <= height + 1e-3).all()
+        info = infos[entry['image_idx']]
+        whole = points(root / 'training/velodyne_reduced' / info['lidar_points']['lidar_path'])
+        whole = {p.tobytes() for p in whole.round(2)}
+        moved = own.copy()
+        moved[:, :3] += entry['box3d_lidar'][:3]
+        assert sum(p.tobytes() in whole for p in moved.round(2)) >= 0.9 * len(own)
+        filled += len(own) > 0
+    assert filled > len(entries) / 2
+
+
+def sampler(root, **kwargs):
+    return dict(
+        dict(
+            type='CheckedDataBaseSampler',
+            data_root=str(root),
+            info_path=str(root / 'kitti_dbinfos_train.pkl'),
+            rate=1.0,
+            prepare=dict(filter_by_min_points=dict(Car=5, Pedestrian=5, Cyclist=5)),
+            classes=list(CLASSES),
+            sample_groups=dict(Car=4, Pedestrian=2, Cyclist=2),
+            points_loader=dict(
+                type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4
+            ),
+        ),
+        **kwargs,
+    )
+
+
+def dataset(root, sampled=None, **kwargs):
+    pipeline = [
+        dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4),
+        dict(type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True),
+    ]
+    if sampled:
+        pipeline.append(dict(type='ObjectSample', db_sampler=sampled))
+    pipeline.append(dict(type='Pack3DDetInputs', keys=['points', 'gt_bboxes_3d', 'gt_labels_3d']))
+    return DATASETS.build(
+        dict(
+            type='KittiDetectionDataset',
+            data_root=str(root),
+            ann_file='kitti_infos_train.pkl',
+            data_prefix=dict(pts='training/velodyne_reduced'),
+            pipeline=pipeline,
+            modality=dict(use_lidar=True, use_camera=False),
+            metainfo=dict(classes=CLASSES),
+            box_type_3d='LiDAR',
+            **kwargs,
+        )
+    )
+
+
+def test_sampled_objects_are_put_in_with_their_points(root):
+    plain, augmented = dataset(root)[0], dataset(root, sampler(root))[0]
+    before = plain['data_samples'].gt_instances_3d
+    after = augmented['data_samples'].gt_instances_3d
+    assert len(after) > len(before)
+    assert (after.labels_3d[: len(before)] == before.labels_3d).all()
+    new = after.bboxes_3d[len(before) :]
+    inside = new.points_in_boxes_part(augmented['inputs']['points'][:, :3])
+    assert all((inside == i).sum() >= 5 for i in range(len(new)))
+
+
+def test_part_of_the_labels(root, capsys):
+    whole, part = dataset(root), dataset(root, fraction=0.5, offset=1)
+    names = [info['lidar_points']['lidar_path'] for info in map(whole.get_data_info, range(4))]
+    chosen = [part.get_data_info(i)['lidar_points']['lidar_path'] for i in range(len(part))]
+    assert chosen == names[1::2]
+    assert '2 of 4 frames (50.000%)' in ''.join(capsys.readouterr())
+
+
+def test_objects_of_frames_that_are_left_out_are_not_sampled(root):
+    part = dataset(root, sampler(root), fraction=0.25)
+    frames = {Path(part.get_data_info(0)['lidar_points']['lidar_path']).name}
+    (transform,) = [t for t in part.pipeline.transforms if hasattr(t, 'db_sampler')]
+    left = [e for found in transform.db_sampler.db_infos.values() for e in found]
+    assert left and {f'{e["image_idx"]:06d}.bin' for e in left} == frames
+    with pytest.raises(ValueError, match='DataBaseSampler samples objects of all frames'):
+        dataset(root, sampler(root, type='DataBaseSampler'), fraction=0.25)
+
+
+def test_faults_of_fractions(root):
+    with pytest.raises(ValueError, match=r'kitti_infos_train.pkl: .* selects nothing of 4 frames'):
+        dataset(root, fraction=0.1, offset=7)
+    with pytest.raises(ValueError, match='A test takes all frames'):
+        dataset(root, fraction=0.5, test_mode=True)
+
+
+def test_a_database_that_is_gone_is_an_error_before_training(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'gone.pkl is missing: `python tools/create_data'):
+        TRANSFORMS.build(sampler(root, info_path='gone.pkl'))
+    copy = shutil.copytree(root / 'kitti_gt_database', tmp_path / 'kitti_gt_database')
+    victim = sorted(copy.glob('*_Car_*.bin'), key=lambda p: p.stat().st_size)[-1]
+    victim.unlink()
+    with pytest.raises(FileNotFoundError, match=f'{victim.name} is missing, an object of'):
+        TRANSFORMS.build(sampler(root, data_root=str(tmp_path)))
+
+
+def test_a_class_without_objects_is_not_sampled(root, tmp_path):
+    objects = read(root / 'kitti_dbinfos_train.pkl')
+    objects.pop('Cyclist')
+    objects['Pedestrian'] = []
+    path = tmp_path / 'few.pkl'
+    path.write_bytes(pickle.dumps(objects))
+    built = TRANSFORMS.build(sampler(root, info_path=str(path)))
+    assert built.sample_classes == ['Car'] and built.sample_max_nums == [4]
+    assert len(dataset(root, sampler(root, info_path=str(path)))[0]['inputs']['points']) > 0
+
+
+def test_a_frame_without_objects_trains(root, tmp_path):
+    content = read(root / 'kitti_infos_train.pkl')
+    content['data_list'][0]['instances'] = []
+    path = tmp_path / 'empty.pkl'
+    path.write_bytes(pickle.dumps(content))
+    for sampled in (None, sampler(root)):
+        frames = dataset(root, sampled)
+        frames.ann_file = str(path)
+        frames._fully_initialized = False
+        frames.full_init()
+        sample = frames[0]
+        assert len(sample['inputs']['points']) > 100
