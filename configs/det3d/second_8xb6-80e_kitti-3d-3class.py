@@ -8,6 +8,8 @@ train_pipeline = [
 train_dataloader = dict(
     dataset=dict(dataset=dict(type='KittiDetectionDataset', pipeline=train_pipeline))
 )
+val_evaluator = dict(type='KittiDetectionMetric')
+test_evaluator = val_evaluator
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains.

@@ -124,3 +124,35 @@ def test_half_of_the_cars_by_hand():
     # Precision 1 up to recall 0.5, none beyond: 20 of the 40 recalls, as well as R11's 0 to 0.5.
     assert values['KITTI/Car_3D_AP40_moderate_strict'] == pytest.approx(50, abs=2.6)
     assert values['KITTI/Car_3D_AP11_moderate_strict'] == pytest.approx(100 * 6 / 11, abs=1e-6)
+
+
+def instance(box: list[float]) -> dict:
+    """A car in mmdet3d's info form; box: x, y, z, length, height, width, yaw in camera 0."""
+    return dict(
+        bbox=[100.0, 100, 180, 180],
+        bbox_label=0,
+        bbox_3d=box,
+        truncated=0.0,
+        occluded=0,
+        alpha=0.3,
+        score=0.0,
+    )
+
+
+def test_frames_without_objects_count_for_nothing():
+    from mmdet3d.registry import METRICS
+
+    metric = METRICS.build(dict(type='KittiDetectionMetric', ann_file=''))
+    box = [6.0, 1.5, 20.0, 4.0, 2.0, 2.0, np.pi / 2]
+    frames = [dict(instances=[instance(box)]), dict(instances=[])] * 50
+    infos = dict(metainfo=dict(categories=dict(Car=0, DontCare=-1)), data_list=frames)
+    infos['data_list'] = [dict(frame) for frame in frames]
+    truth = [frame['kitti_annos'] for frame in metric.convert_annos_to_kitti_annos(infos)]
+    one = cars(1, score=np.array([0.9]))
+    one.update(location=np.array([box[:3]]), bbox=np.array([[100.0, 100, 180, 180]]))
+    none = {name: value[:0] for name, value in one.items()}
+    _, values = kitti_eval(truth, [one, none] * 50, ['Car'])
+    assert values['KITTI/Car_3D_AP40_moderate_strict'] == pytest.approx(100.0)
+    # A car that is seen in each of the empty frames is wrong half of the time.
+    _, values = kitti_eval(truth, [one, one] * 50, ['Car'])
+    assert values['KITTI/Car_3D_AP40_moderate_strict'] == pytest.approx(50.0, abs=1.5)
