@@ -16,7 +16,6 @@ from types import ModuleType
 import numpy as np
 import torch
 from mmcv.ops import box_iou_rotated
-from numba import cuda
 
 MODULE = 'mmdet3d.evaluation.functional.kitti_utils.rotate_iou'
 
@@ -54,6 +53,8 @@ def rotated_overlaps(
 
 def apply() -> None:
     """Put a module on CPU operators in the place of the one that needs a GPU."""
+    from numba import cuda  # slow to import, and comes with mmdet3d
+
     if cuda.is_available() or MODULE in sys.modules:
         return
     module = ModuleType(MODULE, __doc__)

@@ -11,5 +11,6 @@ import numpy as np
 
 def apply() -> None:
     """Give numpy the alias back, only where it is missing."""
-    if not hasattr(np, 'long'):
+    # Asking for the attribute would warn.
+    if 'long' not in vars(np):
         np.long = np.int64

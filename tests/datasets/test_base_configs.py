@@ -7,7 +7,7 @@ from mmengine.config import Config
 from nclr_mm.datasets import converters
 
 # Config: layout, cameras, (height, width), batch size, samples in train and val for the small
-# data sets of these tests (two frames of one scene; four of one sequence).
+# data sets of these tests (two frames of one scene; four of one sequence; one frame).
 EXPECTED = {
     'nus-calib-224x416': ('nuscenes', 6, (224, 416), 10, 2, 2),
     'sim-nus-calib': ('nuscenes', 6, (224, 416), 2, 2, 2),
@@ -16,14 +16,17 @@ EXPECTED = {
     'real-semantickitti-sequence': ('semantickitti', 1, (160, 512), 1, 80, 16),
     'sim-semantickitti': ('semantickitti', 1, (160, 512), 1, 80, 16),
     'sim-streets': ('semantickitti', 1, (160, 512), 1, 4, 4),
+    'kitti-calib-160x512': ('kitti', 1, (160, 512), 4, 1, 1),
+    'sim-kitti-calib': ('kitti', 1, (160, 512), 1, 1, 1),
 }
 
 
 @pytest.fixture(scope='module')
-def layouts(nuscenes_root, semantickitti_root, tmp_path_factory):
+def layouts(nuscenes_root, semantickitti_root, kitti_root, tmp_path_factory):
     out = tmp_path_factory.mktemp('infos')
     return dict(
         nuscenes=(nuscenes_root, converters.create_nuscenes_infos(nuscenes_root, out)),
+        kitti=(kitti_root, converters.create_kitti_infos(kitti_root, out)),
         semantickitti=(
             semantickitti_root,
             converters.create_semantickitti_infos(semantickitti_root, out),
