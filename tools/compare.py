@@ -17,10 +17,10 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from mmengine.config import Config, DictAction
 
@@ -366,18 +366,22 @@ def unequal_classes(results: list[dict]) -> list[str]:
     return sorted(set.union(*missing) - set.intersection(*missing))
 
 
-def do_all(runs: list[Run], args: argparse.Namespace) -> list[dict]:
+def do_all(runs: list[Run], args: argparse.Namespace, stop: Event) -> list[dict]:
     """Results of all runs; what is under way is ended by the first error and by signals."""
     processes = Processes(args.jobs)
     with ThreadPoolExecutor(args.jobs) as pool:
-        futures = [pool.submit(finetune, run, args.metric, processes) for run in runs]
         try:
-            for future in as_completed(futures):
-                future.result()
+            futures = [pool.submit(finetune, run, args.metric, processes) for run in runs]
+            pending = futures
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                if stop.is_set():
+                    sys.exit('compare: ended by SIGTERM.')
+                for future in done:
+                    future.result()
             return [future.result() for future in futures]
         except BaseException as error:
-            for future in futures:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             processes.end()
             if isinstance(error, RunError):
                 sys.exit(f'compare: {error}')
@@ -386,14 +390,16 @@ def do_all(runs: list[Run], args: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     args = parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit('compare: ended by SIGTERM.'))
+    # A signal that raised an error could do so before there is anybody to end the runs.
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     starts = parse_starts(args.start)
     out = Path(from_root(args.work_dir)) if args.work_dir else None
     config = Path(args.config).resolve()
     out = out or Path('work_dirs') / f'compare-{config.parent.name}-{config.stem}'
     runs = list_runs(args, out, starts)
     os.chdir(ROOT)
-    results = do_all(runs, args)
+    results = do_all(runs, args, stop)
     values: dict[tuple[str, float], list[float]] = {}
     for run, done in zip(runs, results, strict=True):
         values.setdefault((run.start, run.fraction), []).append(done['metrics'][args.metric])
