@@ -21,7 +21,7 @@ written; (z, y, x, in, out) in spconv 1 and (z, y, x, out, in) in early spconv 2
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -48,18 +48,18 @@ def _block(module: str, match: re.Match, shift: int) -> str:
     return f'{module}.blocks.{level}.{int(layer) + shift}.{rest}'
 
 
-def _rename(state: Mapping[str, Tensor], rules) -> dict[str, str]:
-    """The new name of each tensor that the rules know."""
-    names = {}
-    for name in state:
+def _rename(names: Iterable[str], rules) -> dict[str, str]:
+    """The new name of each that the rules know."""
+    renamed = {}
+    for name in names:
         for pattern, replacement in rules:
             match = re.fullmatch(pattern, name)
             if match:
-                names[name] = (
+                renamed[name] = (
                     replacement(match) if callable(replacement) else match.expand(replacement)
                 )
                 break
-    return names
+    return renamed
 
 
 def to_openpcdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -95,7 +95,7 @@ def from_openpcdet(
         ValueError: if the sparse encoder or the BEV network is not complete.
     """
     bare = {n.removeprefix(prefix): n for n in state if n.startswith(prefix)}
-    names = _rename({short: state[name] for short, name in bare.items()}, _FROM_OPENPCDET)
+    names = _rename(bare, _FROM_OPENPCDET)
     tensors = {new: state[bare[old]] for old, new in names.items()}
     require_voxelnet(tensors)
     order = _kernel_order(tensors)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
-from mmengine.logging import print_log
 
-from .subsets import FRAMES, choose_frames, describe
+from .subsets import FRAMES, choose_and_report
 
 
 @DATASETS.register_module()
@@ -38,16 +37,7 @@ class KittiDetectionDataset(KittiDataset):
         if self.fraction == 1:
             return entries
         names = [str(entry['sample_idx']) for entry in entries]
-        try:
-            chosen = choose_frames(names, self.fraction, FRAMES, self.offset)
-        except ValueError as error:
-            raise ValueError(f'{self.ann_file}: {error}') from error
-        named = describe(names, [names[i] for i in chosen], FRAMES)
-        print_log(
-            f'{self.fraction:.3%} of the labels of {self.ann_file}, offset {self.offset}: '
-            f'{len(chosen)} of {len(entries)} frames ({len(chosen) / len(entries):.3%}); {named}.',
-            logger='current',
-        )
+        chosen = choose_and_report(self.ann_file, names, names, self.fraction, FRAMES, self.offset)
         chosen_entries = [entries[i] for i in chosen]
         self._restrict_objects({entry['sample_idx'] for entry in chosen_entries})
         return chosen_entries

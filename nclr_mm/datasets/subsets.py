@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmengine.logging import print_log
+
 SCENES = 'scenes'
 FRAMES_OF_SEQUENCES = 'frames-of-sequences'
 FRAMES = 'frames'
@@ -95,6 +97,34 @@ def _spread(frames: list[int], fraction: float, offset: int) -> list[int]:
     shift = int(offset * GOLDEN % 1 * len(frames) / number)
     shifted = ((i * len(frames)) // number + shift for i in range(number))
     return sorted(frames[i % len(frames)] for i in shifted)
+
+
+def choose_and_report(
+    ann_file: str,
+    scenes: Sequence[str],
+    samples: Sequence[str],
+    fraction: float,
+    protocol: str,
+    offset: int,
+) -> list[int]:
+    """:func:`choose_frames`, naming the info file in errors and the choice in the log.
+
+    Args:
+        ann_file: the info file.
+        scenes, fraction, protocol, offset: as for :func:`choose_frames`.
+        samples: name of each frame.
+    """
+    try:
+        chosen = choose_frames(scenes, fraction, protocol, offset)
+    except ValueError as error:
+        raise ValueError(f'{ann_file}: {error}') from error
+    named = describe([scenes[i] for i in chosen], [samples[i] for i in chosen], protocol)
+    print_log(
+        f'{fraction:.3%} of the labels of {ann_file}, protocol {protocol}, offset {offset}: '
+        f'{len(chosen)} of {len(scenes)} frames ({len(chosen) / len(scenes):.3%}); {named}.',
+        logger='current',
+    )
+    return chosen
 
 
 def describe(

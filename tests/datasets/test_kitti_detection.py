@@ -10,7 +10,7 @@ import pytest
 from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.registry import init_default_scope
 
-from nclr_mm.datasets import converters, kitti_detection
+from nclr_mm.datasets import converters, subsets
 from nclr_mm.simulation.generate import generate
 
 CLASSES = ('Pedestrian', 'Cyclist', 'Car')
@@ -144,7 +144,7 @@ def test_sampled_objects_are_put_in_with_their_points(root):
 
 def test_part_of_the_labels(root, monkeypatch):
     said = []
-    monkeypatch.setattr(kitti_detection, 'print_log', lambda text, logger: said.append(text))
+    monkeypatch.setattr(subsets, 'print_log', lambda text, logger: said.append(text))
     whole, part = dataset(root), dataset(root, fraction=0.5, offset=1)
     names = [info['lidar_points']['lidar_path'] for info in map(whole.get_data_info, range(4))]
     chosen = [part.get_data_info(i)['lidar_points']['lidar_path'] for i in range(len(part))]

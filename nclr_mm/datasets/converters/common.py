@@ -182,20 +182,22 @@ def fold_projection(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cam2img, shift
 
 
-def write_infos(path: Path, metainfo: dict, data_list: list[dict]) -> Path:
-    """Write an info file of mmdet3d's second form; the old file stays until the new is whole."""
+def write_pickle(path: Path, content: object) -> None:
+    """Pickle to a file; the old file stays until the new is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         with temporary.open('wb') as file:
-            pickle.dump(
-                dict(metainfo=dict(info_version=INFO_VERSION, **metainfo), data_list=data_list),
-                file,
-                protocol=4,
-            )
+            pickle.dump(content, file, protocol=4)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_infos(path: Path, metainfo: dict, data_list: list[dict]) -> Path:
+    """Write an info file of mmdet3d's second form; the old file stays until the new is whole."""
+    metainfo = dict(info_version=INFO_VERSION, **metainfo)
+    write_pickle(path, dict(metainfo=metainfo, data_list=data_list))
     print(f'{path}: {len(data_list)} samples')
     return path
 

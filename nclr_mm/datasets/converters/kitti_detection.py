@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from functools import partial
 from pathlib import Path
@@ -117,9 +116,7 @@ def create_gt_database(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     path = out / f'{extra_tag}_dbinfos_train.pkl'
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_bytes(pickle.dumps(objects, protocol=4))
-    os.replace(temporary, path)
+    common.write_pickle(path, objects)
     print(f'{path}: ' + ', '.join(f'{len(o)} {name}' for name, o in objects.items() if o))
     return path
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 from mmdet3d.datasets import Seg3DDataset
 from mmdet3d.registry import DATASETS
-from mmengine.logging import print_log
 
 from ..infos import read_infos
-from ..subsets import SCENES, check_choice, choose_frames, describe
+from ..subsets import SCENES, check_choice, choose_and_report
 from . import label_maps
 from .label_maps import LabelMap
 
@@ -134,21 +133,11 @@ class SegmentationDataset(Seg3DDataset):
                 f'{self.CREATE_COMMAND}.'
             )
         scenes = [e['scene'] for e in entries]
-        try:
-            chosen = choose_frames(scenes, self.fraction, self.protocol, self.offset)
-        except ValueError as error:
-            raise ValueError(f'{self.ann_file}: {error}') from error
-        entries = [entries[i] for i in chosen]
-        named = describe(
-            [scenes[i] for i in chosen], [e['sample_idx'] for e in entries], self.protocol
+        samples = [e['sample_idx'] for e in entries]
+        chosen = choose_and_report(
+            self.ann_file, scenes, samples, self.fraction, self.protocol, self.offset
         )
-        print_log(
-            f'{self.fraction:.3%} of the labels of {self.ann_file}, protocol {self.protocol}, '
-            f'offset {self.offset}: {len(entries)} of {len(scenes)} frames '
-            f'({len(entries) / len(scenes):.3%}); {named}.',
-            logger='current',
-        )
-        return entries
+        return [entries[i] for i in chosen]
 
     def _check_labelled(self, entries: list[dict]) -> None:
         key = 'pts_panoptic_mask_path' if self.panoptic else 'pts_semantic_mask_path'

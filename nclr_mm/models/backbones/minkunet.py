@@ -119,8 +119,7 @@ class CalibrationMinkUNet(MinkUNetBackbone):
         if len(coors) == 0:
             touched = sum(p.sum() for p in self.parameters()) * 0
             return voxel_features.new_zeros((0, self.out_channels)) + touched
-        cells = torch.cat((coors[:, :1], coors[:, 1:] // 2**self.num_stages), dim=1)
-        with running_statistics_if_alone(self, cells):
+        with running_statistics_if_alone(self, coors, 2**self.num_stages):
             if self.sparseconv_backend == 'spconv':
                 with spconv_precision(voxel_features.device.type):
                     return self._forward_spconv(voxel_features, coors)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
@@ -62,10 +61,9 @@ class NCLRVoxelNet(NCLR):
             touched = sum(p.sum() for module in branch for p in module.parameters()) * 0
             channels = sum(block[0].out_channels for block in self.neck.deblocks)
             return voxels['xyz'].new_zeros((0, channels)) + touched
-        # SECOND's encoder has a stride of 8 along x and y.
-        cells = torch.cat((coors[:, :1], coors[:, 2:] // 8), dim=1)
         features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
-        with running_statistics_if_alone(self.middle_encoder, cells):
+        # SECOND's encoder has a stride of 8 along x and y.
+        with running_statistics_if_alone(self.middle_encoder, coors[:, [0, 2, 3]], 8):
             features = self.middle_encoder(features, coors, len(counts))
         (bev,) = self.neck(self.backbone(features))
         return read_bev(bev, voxels['xyz'], counts, self.point_cloud_range, self.voxel_size)
