@@ -9,7 +9,15 @@ from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers the components)
 
-LEAVES = sorted((Path(__file__).parents[1] / 'configs/det3d').glob('*.py'))
+CONFIGS = Path(__file__).parents[1] / 'configs'
+LEAVES = sorted((CONFIGS / 'det3d').glob('*.py'))
+OFFICIAL = [path for path in LEAVES if '8xb' in path.stem and 'kitti' in path.stem]
+FRAMES = [path for path in LEAVES if path.stem.endswith('kitti-frames')]
+PRETRAINED = {
+    'sim-kitti-3d-3class': 'nclr/nclr_second-small_spconv_lite0_1xb1-1500i_sim-kitti.py',
+    'kitti-3d-3class': 'nclr/nclr_second_spconv_r50-dino_1xb4-50e_kitti.py',
+    'nus-3d': 'nclr/nclr_second_spconv_r50-dino_1xb10-50e_nus.py',
+}
 THEIRS = {
     'second': 'mmdet3d::second/second_hv_secfpn_8xb6-80e_kitti-3d-3class.py',
     'pv-rcnn': 'mmdet3d::pv_rcnn/pv_rcnn_8xb2-80e_kitti-3d-3class.py',
@@ -34,8 +42,8 @@ def without_scope(value):
     return [without_scope(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
-def test_leaves(path):
+@pytest.mark.parametrize('path', OFFICIAL, ids=lambda p: p.stem)
+def test_official_leaves(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports.imports == ['nclr_mm']
     theirs = their_config(THEIRS[path.stem.split('_')[0]])
@@ -59,8 +67,38 @@ def test_leaves(path):
         HOOKS.build(hook)
 
 
+@pytest.mark.parametrize('path', FRAMES, ids=lambda p: p.stem)
+def test_overfitting_changes_the_data_and_the_schedule_alone(path):
+    cfg = Config.fromfile(path)
+    theirs = their_config(THEIRS[path.stem.split('_')[0]])
+    ours = without_scope(cfg.model)
+    for module in ('middle_encoder', 'backbone', 'neck'):
+        assert ours[module].pop('norm_cfg')['momentum'] == 0.1
+    assert ours == without_scope(theirs.model)
+    data = cfg.train_dataloader.dataset.dataset
+    assert (data.ann_file, data.indices) == ('kitti_infos_trainval.pkl', 3)
+    assert 'ObjectSample' not in [stage.type for stage in data.pipeline]
+    assert cfg.val_dataloader.dataset.indices == 3
+    assert cfg.val_evaluator.ann_file.endswith(data.ann_file)
+
+
 @pytest.mark.parametrize('path', [p for p in LEAVES if 'pct' not in p.stem], ids=lambda p: p.stem)
-def test_models_build(path):
-    model = MODELS.build(Config.fromfile(path).model)
-    (hook,) = Config.fromfile(path).custom_hooks
-    assert all(hasattr(model, module) for module in hook.modules)
+def test_pretraining_fills_the_network(path):
+    """What LoadedWeightsHook asks for has the names and shapes that NCLR's checkpoint has."""
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model).state_dict()
+    METRICS.build(cfg.val_evaluator)
+    (hook,) = [HOOKS.build(hook) for hook in cfg.custom_hooks]
+    (name,) = [n for n in PRETRAINED if path.stem.endswith(f'_{n}')] or ['kitti-3d-3class']
+    pretraining = Config.fromfile(CONFIGS / PRETRAINED[name])
+    given = MODELS.build(pretraining.model).state_dict()
+    wanted = {n: v for n, v in model.items() if n.split('.')[0] in hook.modules}
+    assert {n.split('.')[0] for n in wanted} == set(hook.modules) - {
+        n
+        for n in hook.modules
+        if n.endswith('voxel_encoder')  # which has no weights
+    }
+    for tensor, value in wanted.items():
+        assert given[tensor.removeprefix(hook.prefix)].shape == value.shape, tensor
+    layer, theirs = cfg.model.data_preprocessor, pretraining.model.data_preprocessor
+    assert layer.voxel_layer.voxel_size == theirs.voxel_layer.voxel_size

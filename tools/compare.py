@@ -66,6 +66,9 @@ def parse_args() -> argparse.Namespace:
         help="also added to the offset of the config's label fraction",
     )
     parser.add_argument('--metric', default='miou', help='default: %(default)s')
+    parser.add_argument(
+        '--percent', action='store_true', help='the metric is in percent already, as KITTI AP is'
+    )
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/compare-FOLDER-NAME')
     parser.add_argument(
         '--jobs',
@@ -203,20 +206,28 @@ def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tup
     return length, content.hexdigest()
 
 
-def own_offset(config: str) -> int:
-    """The offset of the label fraction in a config, such as SLidR's k - 1."""
-    return Config.fromfile(ROOT / config).train_dataloader.dataset.get('offset', 0)
+def labelled_dataset(config: str) -> tuple[str, int]:
+    """Where a config has the dataset that takes a label fraction, and its offset there.
+
+    The dataset may be wrapped, as in a RepeatDataset; the offset is one such as SLidR's k - 1.
+    """
+    key, dataset = (
+        'train_dataloader.dataset',
+        Config.fromfile(ROOT / config).train_dataloader.dataset,
+    )
+    while 'dataset' in dataset:
+        key, dataset = f'{key}.dataset', dataset.dataset
+    return key, dataset.get('offset', 0)
 
 
 def list_runs(args: argparse.Namespace, out: Path, starts: dict[str, str | None]) -> list[Run]:
     """All runs, seed by seed, so that an early look has something of each start."""
     runs = []
-    dataset = 'train_dataloader.dataset'
     configs = parse_configs(args)
     start_options = parse_start_options(args, starts)
     for fraction in args.fractions:
         # The first repeat takes the labels that the config takes.
-        first = own_offset(configs[fraction])
+        dataset, first = labelled_dataset(configs[fraction])
         parts = round(1 / fraction)
         if fraction < 1 and len({seed % parts for seed in args.seeds}) < len(args.seeds):
             print(f'At {fraction:.3g} of the labels there are {parts} parts: some seeds share one.')
@@ -402,7 +413,8 @@ def main() -> None:
     results = do_all(runs, args, stop)
     values: dict[tuple[str, float], list[float]] = {}
     for run, done in zip(runs, results, strict=True):
-        values.setdefault((run.start, run.fraction), []).append(done['metrics'][args.metric])
+        value = done['metrics'][args.metric] / (100 if args.percent else 1)
+        values.setdefault((run.start, run.fraction), []).append(value)
     raw = [
         dict(start=run.start, fraction=run.fraction, seed=run.seed, **done)
         for run, done in zip(runs, results, strict=True)

@@ -1,4 +1,4 @@
-"""KITTI average precision, also of frames without objects."""
+"""KITTI average precision, also of frames without objects and of few frames."""
 
 import numpy as np
 from mmdet3d.evaluation.metrics import KittiMetric
@@ -13,8 +13,20 @@ class KittiDetectionMetric(KittiMetric):
     that nobody cares for, which counts neither for nor against a detector.
 
     Args:
+        repeats: how often each frame counts. The precision is taken at 41 recalls and 41 objects
+            reach them all; fewer, though all are found, cannot reach 100.
         kwargs: arguments of ``mmdet3d.evaluation.KittiMetric``.
     """
+
+    def __init__(self, *args, repeats: int = 1, **kwargs) -> None:
+        if repeats < 1:
+            raise ValueError(f'repeats must be at least 1, got {repeats}.')
+        super().__init__(*args, **kwargs)
+        self.repeats = repeats
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Average precisions in percent, by name, of the results of all frames."""
+        return super().compute_metrics(results * self.repeats)
 
     def convert_annos_to_kitti_annos(self, data_infos: dict) -> list[dict]:
         """Annotations of each frame in KITTI's form, as ``kitti_annos``."""

@@ -111,3 +111,17 @@ def test_a_test_wants_the_whole_model(checkpoint, logged):
     assert 'not loaded: none' in logged[-1]
     with pytest.raises(ValueError, match=r"did not fill 'decode_head': 2 of 2 .*missing"):
         load(checkpoint, Model('decode_head'), LoadedWeightsHook(), event='before_test')
+
+
+def test_a_prefix_for_detectors_that_have_one(checkpoint):
+    """As in CenterPoint: names and versions are renamed, or mmdet3d would turn kernels round."""
+    first, other = Model('calib_head'), nn.Module()
+    load(checkpoint, first, LoadedWeightsHook())
+    other.pts_backbone = CalibrationMinkUNet(**SMALL)
+    hook = LoadedWeightsHook(modules=['pts_backbone'], prefix='pts_')
+    load(checkpoint, other, hook)
+    for name, value in first.backbone.state_dict().items():
+        assert torch.equal(other.pts_backbone.state_dict()[name], value), name
+    # The detector's own checkpoint, of a run that is resumed or tested, has the prefix.
+    save_checkpoint(dict(state_dict=other.state_dict(), meta={}), str(checkpoint))
+    load(checkpoint, other, hook)

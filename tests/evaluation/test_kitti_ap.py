@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from mmdet3d.evaluation import do_eval, kitti_eval
 
 import nclr_mm  # noqa: F401 (the overlaps of boxes run on CPUs with it)
@@ -156,3 +157,38 @@ def test_frames_without_objects_count_for_nothing():
     # A car that is seen in each of the empty frames is wrong half of the time.
     _, values = kitti_eval(truth, [one, one] * 50, ['Car'])
     assert values['KITTI/Car_3D_AP40_moderate_strict'] == pytest.approx(50.0, abs=1.5)
+
+
+def test_few_frames_count_several_times(tmp_path):
+    from mmdet3d.registry import METRICS
+    from mmdet3d.structures import LiDARInstance3DBoxes
+    from mmengine import dump
+
+    # A camera that looks along the LiDAR's x, and a car 20 m in front of it.
+    lidar2cam = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    cam2img = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    image = dict(cam2img=cam2img, lidar2cam=lidar2cam, height=375, width=1242)
+    car_in_camera = [0.0, 1.7, 20.0, 4.0, 1.5, 1.6, -np.pi / 2]
+    frame = dict(sample_idx=7, images=dict(CAM2=image), instances=[instance(car_in_camera)])
+    frame['instances'][0]['bbox'] = [570.0, 183, 630, 242]
+    infos = dict(metainfo=dict(categories=dict(Car=0)), data_list=[frame])
+    dump(infos, tmp_path / 'infos.pkl')
+    found = dict(
+        bboxes_3d=LiDARInstance3DBoxes([[20.0, 0, -1.7, 4.0, 1.6, 1.5, 0]]),
+        scores_3d=torch.tensor([0.9]),
+        labels_3d=torch.tensor([0]),
+    )
+    # One object alone reaches the recall at 0, which is not among the 40.
+    expected = {1: 0.0, 41: 100.0}
+    for repeats, value in expected.items():
+        metric = METRICS.build(
+            dict(type='KittiDetectionMetric', ann_file=str(tmp_path / 'infos.pkl'), repeats=repeats)
+        )
+        metric.dataset_meta = dict(classes=['Car'])
+        sample = dict(sample_idx=0, pred_instances_3d=found, pred_instances={})
+        metric.process({}, [sample])
+        values = metric.evaluate(1)
+        name = 'Kitti metric/pred_instances_3d/KITTI/Car_3D_AP40_easy_strict'
+        assert values[name] == pytest.approx(value), values
+    with pytest.raises(ValueError, match='repeats must be at least 1, got 0'):
+        METRICS.build(dict(type='KittiDetectionMetric', ann_file='', repeats=0))

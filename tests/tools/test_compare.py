@@ -44,3 +44,11 @@ def test_half_a_line_of_a_run_that_was_cut_off(compare, tmp_path):
     (folder / 'scalars.json').write_text('{"miou": 0.5, "step": 7}\n{"miou": 0.')
     assert compare.last_validation(tmp_path, 'miou', 7)['miou'] == 0.5
     assert compare.last_validation(tmp_path, 'miou', 8) is None
+
+
+def test_a_dataset_that_is_wrapped(compare, repo, monkeypatch, tmp_path):
+    leaf = repo / 'configs/det3d/second_8xb6-80e_kitti-3d-3class.py'
+    run, *_ = runs(compare, monkeypatch, tmp_path, leaf, '--fractions', '0.05', '--seeds', '3')
+    options = [o for o in run.options if 'fraction' in o or 'offset' in o]
+    field = 'train_dataloader.dataset.dataset'
+    assert options == [f'{field}.fraction=0.05', f'{field}.offset=3']

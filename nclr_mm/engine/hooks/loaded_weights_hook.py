@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
@@ -26,17 +26,23 @@ class LoadedWeightsHook(Hook):
 
     Args:
         modules: names of the model's modules that training must have from the checkpoint.
+        prefix: put before the names of the checkpoint's modules unless they have it, such as
+            ``pts_``, by which mmdet3d's multimodal detectors call their point branch.
     """
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, modules: Sequence[str] = ('backbone',)) -> None:
+    def __init__(self, modules: Sequence[str] = ('backbone',), prefix: str = '') -> None:
         self.modules = tuple(modules)
+        self.prefix = prefix
         self._checkpoint: Mapping[str, Tensor] | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep the tensors of the checkpoint until the model has them."""
-        self._checkpoint = checkpoint.get('state_dict', checkpoint)
+        """Keep the tensors of the checkpoint until the model has them, by the model's names."""
+        state = checkpoint.get('state_dict', checkpoint)
+        if self.prefix and not any(name.startswith(self.prefix) for name in state):
+            add_prefix(state, self.prefix)
+        self._checkpoint = state
 
     def before_train(self, runner) -> None:
         """Report, and check the modules that are named.
@@ -80,6 +86,17 @@ class LoadedWeightsHook(Hook):
                     f'not loaded, first {unfit[0]} ({faults[unfit[0]]}). It must be the checkpoint '
                     'of a model whose settings of this module are the same.'
                 )
+
+
+def add_prefix(state: MutableMapping[str, Tensor], prefix: str) -> None:
+    """Put a prefix before the name of each tensor, in place.
+
+    The versions of the modules are kept: without them mmdet3d turns sparse kernels round.
+    """
+    for tensors_or_versions in (state, getattr(state, '_metadata', {})):
+        for name in [name for name in tensors_or_versions if name]:
+            value = tensors_or_versions.pop(name)
+            tensors_or_versions[prefix + name.removeprefix('module.')] = value
 
 
 def compare(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor]) -> dict[str, str]:

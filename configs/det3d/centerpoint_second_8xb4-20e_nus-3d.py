@@ -1,0 +1,57 @@
+# CenterPoint on nuScenes with the network that NCLR pretrains there, on what it saw there: SECOND's
+# encoder and neck, voxels of 0.05 x 0.05 x 0.1 m, one sweep, intensity of 0 to 1. The heads, losses
+# and schedule are mmdet3d's; objects are not sampled, for which nuScenes needs a database.
+# load_from=CHECKPOINT starts from pretraining.
+_base_ = ['mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py']
+voxel_size = [0.05, 0.05, 0.1]
+voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+
+model = dict(
+    data_preprocessor=dict(
+        voxel_layer=dict(
+            max_num_points=5,
+            voxel_size=voxel_size,
+            point_cloud_range=voxel_range,
+            max_voxels=(60000, 60000),
+        )
+    ),
+    pts_voxel_encoder=dict(num_features=4),
+    pts_middle_encoder=dict(
+        _delete_=True,
+        type='SparseEncoder',
+        in_channels=4,
+        sparse_shape=[41, 2048, 2048],  # z, y, x
+        order=('conv', 'norm', 'act'),
+    ),
+    pts_neck=dict(use_conv_for_no_stride=False),
+    pts_bbox_head=dict(bbox_coder=dict(pc_range=voxel_range[:2], voxel_size=voxel_size[:2])),
+    train_cfg=dict(
+        pts=dict(grid_size=[2048, 2048, 40], voxel_size=voxel_size, point_cloud_range=voxel_range)
+    ),
+    test_cfg=dict(pts=dict(pc_range=voxel_range[:2], voxel_size=voxel_size[:2])),
+)
+
+load_points = [
+    dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=5, use_dim=4),
+    dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
+]
+within = dict(point_cloud_range=voxel_range)
+# Their first two stages load points of ten sweeps.
+train_pipeline = load_points + [
+    dict(stage, **within) if stage['type'] in ('PointsRangeFilter', 'ObjectRangeFilter') else stage
+    for stage in _base_.train_pipeline[2:]
+    if stage['type'] != 'ObjectSample'
+]
+test_pipeline = [
+    *load_points,
+    dict(type='PointsRangeFilter', **within),
+    dict(type='Pack3DDetInputs', keys=['points']),
+]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
+# load_from must fill all that NCLR pretrains, which has the prefix pts_ here.
+pretrained = ['pts_voxel_encoder', 'pts_middle_encoder', 'pts_backbone', 'pts_neck']
+custom_hooks = [dict(type='LoadedWeightsHook', modules=pretrained, prefix='pts_')]
