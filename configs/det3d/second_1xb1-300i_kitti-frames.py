@@ -26,7 +26,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=frames)
 test_dataloader = val_dataloader
 # Each frame counts 41 times, for average precision needs 41 objects to reach 100.
-val_evaluator = dict(ann_file='data/kitti/kitti_infos_trainval.pkl', repeats=41)
+val_evaluator = dict(ann_file='data/kitti/kitti_infos_trainval.pkl', indices=3, repeats=41)
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(optimizer=dict(lr=peak))

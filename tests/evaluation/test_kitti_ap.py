@@ -171,7 +171,9 @@ def test_few_frames_count_several_times(tmp_path):
     car_in_camera = [0.0, 1.7, 20.0, 4.0, 1.5, 1.6, -np.pi / 2]
     frame = dict(sample_idx=7, images=dict(CAM2=image), instances=[instance(car_in_camera)])
     frame['instances'][0]['bbox'] = [570.0, 183, 630, 242]
-    infos = dict(metainfo=dict(categories=dict(Car=0)), data_list=[frame])
+    infos = dict(
+        metainfo=dict(categories=dict(Car=0)), data_list=[dict(sample_idx=6, instances=[]), frame]
+    )
     dump(infos, tmp_path / 'infos.pkl')
     found = dict(
         bboxes_3d=LiDARInstance3DBoxes([[20.0, 0, -1.7, 4.0, 1.6, 1.5, 0]]),
@@ -179,10 +181,15 @@ def test_few_frames_count_several_times(tmp_path):
         labels_3d=torch.tensor([0]),
     )
     # One object alone reaches the recall at 0, which is not among the 40.
-    expected = {1: 0.0, 41: 100.0}
-    for repeats, value in expected.items():
+    expected = [(1, [1], 0.0), (41, [1], 100.0), (41, -1, 100.0)]
+    for repeats, indices, value in expected:
         metric = METRICS.build(
-            dict(type='KittiDetectionMetric', ann_file=str(tmp_path / 'infos.pkl'), repeats=repeats)
+            dict(
+                type='KittiDetectionMetric',
+                ann_file=str(tmp_path / 'infos.pkl'),
+                indices=indices,
+                repeats=repeats,
+            )
         )
         metric.dataset_meta = dict(classes=['Car'])
         sample = dict(sample_idx=0, pred_instances_3d=found, pred_instances={})
