@@ -61,6 +61,7 @@ def test_official_leaves(path):
     (sampling,) = [t for t in data.pipeline if t.type == 'ObjectSample']
     assert sampling.db_sampler.type == 'CheckedDataBaseSampler'
     assert not sampling.get('use_ground_plane', False)
+    assert cfg.val_dataloader.dataset.type == cfg.test_dataloader.dataset.type == data.type
     assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'KittiDetectionMetric'
     METRICS.build(cfg.val_evaluator)
     for hook in cfg.custom_hooks:

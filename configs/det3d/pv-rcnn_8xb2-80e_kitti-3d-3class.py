@@ -9,6 +9,8 @@ train_pipeline = [
 train_dataloader = dict(
     dataset=dict(dataset=dict(type='KittiDetectionDataset', pipeline=train_pipeline))
 )
+val_dataloader = dict(dataset=dict(type='KittiDetectionDataset'))
+test_dataloader = val_dataloader
 val_evaluator = dict(type='KittiDetectionMetric')
 test_evaluator = val_evaluator
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
+from mmengine.logging import print_log
 
 from .subsets import FRAMES, choose_and_report
 
@@ -12,7 +13,9 @@ from .subsets import FRAMES, choose_and_report
 class KittiDetectionDataset(KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
-    ``ObjectSample`` in its pipeline then samples objects of these frames alone.
+    ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
+    point (in the range of the pipeline) trains nothing: another is drawn in its place, as mmdet3d
+    does for one without objects. A test ends there with an error that names it.
 
     Args:
         fraction: part of the frames to use, 1/k.
@@ -41,6 +44,21 @@ class KittiDetectionDataset(KittiDataset):
         chosen_entries = [entries[i] for i in chosen]
         self._restrict_objects({entry['sample_idx'] for entry in chosen_entries})
         return chosen_entries
+
+    def prepare_data(self, index: int) -> dict | None:
+        """Pass one frame through the pipeline; None, to draw another, if nothing is left of it.
+
+        Raises:
+            ValueError: in a test, naming the scan that has no point in range.
+        """
+        sample = super().prepare_data(index)
+        if sample is None or len(sample['inputs']['points']):
+            return sample
+        scan = self.get_data_info(index)['lidar_points']['lidar_path']
+        if self.test_mode:
+            raise ValueError(f'{scan} has no point in the range of the pipeline.')
+        print_log(f'{scan} has no point in the range of the pipeline: left out.', 'current')
+        return None
 
     def _restrict_objects(self, frames: set[int]) -> None:
         """Objects of other frames would be labels that the fraction leaves out."""

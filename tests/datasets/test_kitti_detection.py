@@ -106,27 +106,27 @@ def sampler(root, **kwargs):
     )
 
 
-def dataset(root, sampled=None, **kwargs):
+def dataset(root, sampled=None, within=None, **kwargs):
     pipeline = [
         dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4),
         dict(type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True),
     ]
     if sampled:
         pipeline.append(dict(type='ObjectSample', db_sampler=sampled))
+    if within:
+        pipeline.append(dict(type='PointsRangeFilter', point_cloud_range=within))
     pipeline.append(dict(type='Pack3DDetInputs', keys=['points', 'gt_bboxes_3d', 'gt_labels_3d']))
-    return DATASETS.build(
-        dict(
-            type='KittiDetectionDataset',
-            data_root=str(root),
-            ann_file='kitti_infos_train.pkl',
-            data_prefix=dict(pts='training/velodyne_reduced'),
-            pipeline=pipeline,
-            modality=dict(use_lidar=True, use_camera=False),
-            metainfo=dict(classes=CLASSES),
-            box_type_3d='LiDAR',
-            **kwargs,
-        )
+    config = dict(
+        type='KittiDetectionDataset',
+        data_root=str(root),
+        ann_file='kitti_infos_train.pkl',
+        data_prefix=dict(pts='training/velodyne_reduced'),
+        pipeline=pipeline,
+        modality=dict(use_lidar=True, use_camera=False),
+        metainfo=dict(classes=CLASSES),
+        box_type_3d='LiDAR',
     )
+    return DATASETS.build(dict(config, **kwargs))
 
 
 def test_sampled_objects_are_put_in_with_their_points(root):
@@ -203,3 +203,46 @@ def test_a_frame_without_objects_trains(root, tmp_path):
         frames.full_init()
         sample = frames[0]
         assert len(sample['inputs']['points']) > 100
+
+
+def test_a_scan_without_points_in_range(root, tmp_path):
+    """Training draws another frame, a test names it."""
+    clouds = shutil.copytree(root / 'training/velodyne_reduced', tmp_path / 'clouds')
+    first = sorted(clouds.glob('*.bin'))[0]
+    far = np.full((50, 4), 500, dtype=np.float32)
+    far.tofile(first)
+    frames = dataset(root, within=[0, -40, -3, 70, 40, 1], data_prefix=dict(pts=str(clouds)))
+    assert frames.get_data_info(0)['lidar_points']['lidar_path'] == str(first)
+    assert frames.prepare_data(0) is None
+    assert all(len(frames[0]['inputs']['points']) > 100 for _ in range(3))
+    load, _, in_range, _ = frames.pipeline.transforms
+    pack = dict(type='Pack3DDetInputs', keys=['points'])
+    tested = dict(data_prefix=dict(pts=str(clouds)), test_mode=True)
+    with pytest.raises(ValueError, match=rf'{first.name} has no point in the range'):
+        dataset(root, **tested, pipeline=[load, in_range, pack])[0]
+    assert len(dataset(root, **tested, pipeline=[load, pack])[0]['inputs']['points']) == 50
+
+
+LABEL = '{} 0.00 0 -1.57 599.41 156.40 629.75 189.25 {} {} {} 0.47 1.49 30.0 -1.56'
+
+
+def test_unknown_classes_and_boxes_without_volume_count_as_dont_care(root, tmp_path, capsys):
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    stem = (copy / 'ImageSets/train.txt').read_text().split()[0]
+    path = copy / f'training/label_2/{stem}.txt'
+    rows = [LABEL.format(*values) for values in (('Bus', 3, 3, 12), ('Car', 1.5, 0, 4))]
+    path.write_text('\n'.join([*rows, LABEL.format('Car', 1.5, 1.6, 4)]))
+    infos = converters.create_kitti_infos(copy)
+    assert (
+        f'{stem}.txt: a Car without volume (object 1) counts as DontCare' in capsys.readouterr().out
+    )
+    entry = read(infos['train'])['data_list'][0]
+    assert [instance['bbox_label_3d'] for instance in entry['instances']] == [-1, -1, 2]
+    sample = dataset(copy)[0]['data_samples'].gt_instances_3d
+    assert len(sample) == 1 and (sample.bboxes_3d.dims > 0).all()
+    converters.create_gt_database(infos['train'], copy)
+    objects = [o for found in read(copy / 'kitti_dbinfos_train.pkl').values() for o in found]
+    assert sum(o['image_idx'] == int(stem) for o in objects) == 1
+    path.write_text(LABEL.format('Car', 1.5, 'nan', 4))
+    with pytest.raises(ValueError, match=rf'{stem}.txt must have .* none NaN or infinite'):
+        converters.create_kitti_infos(copy)

@@ -134,13 +134,19 @@ def _frame_info(check: bool, frame: tuple[Path, str]) -> dict:
 
 
 def _instances(path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path) -> list[dict]:
-    """Boxes in mmdet3d's form: bottom centre, length, height, width, yaw in camera 0."""
+    """Boxes in mmdet3d's form: bottom centre, length, height, width, yaw in camera 0.
+
+    The label is -1, DontCare, of classes that mmdet3d's KittiDataset does not know and of boxes
+    without volume.
+    """
     rows = [line.split() for line in common.read_text(path).splitlines()]
     rows = [row for row in rows if row]
     try:
         numbers = np.array([row[1:15] for row in rows], dtype=np.float64).reshape(-1, 14)
     except ValueError as error:
         raise ValueError(f'{path} must have a name and 14 numbers a line.') from error
+    if not np.isfinite(numbers).all():
+        raise ValueError(f'{path} must have a name and 14 numbers a line, none NaN or infinite.')
     classes = _classes()
     known = [row[0] != 'DontCare' for row in rows]
     boxes = numbers[:, [10, 11, 12, 9, 7, 8, 13]]
@@ -150,6 +156,10 @@ def _instances(path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path) -
     index = 0
     for i, (row, values) in enumerate(zip(rows, numbers, strict=True)):
         label = classes.index(row[0]) if row[0] in classes else -1
+        if label >= 0 and values[7:10].min() <= 0:
+            # Its logarithm would make the losses infinite.
+            print(f'{path}: a {row[0]} without volume (object {i}) counts as DontCare')
+            label = -1
         centre = boxes[i, :3] - (0, boxes[i, 4] / 2, 0)  # y points down: up by half the height
         projected = p2[:3, :3] @ centre + p2[:3, 3]
         instances.append(
