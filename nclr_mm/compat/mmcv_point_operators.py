@@ -63,6 +63,38 @@ def _first_true(mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return out, any_true
 
 
+def _neighbourhoods(centers: Tensor, points: Tensor, radius: float, size: int = 64):
+    """Groups of centres that lie together, and the points that may lie in their balls.
+
+    Args:
+        centers: (M, 3).
+        points: (N, 3).
+        radius: of the balls.
+        size: number of centres in a group.
+
+    Yields:
+        Rows of up to `size` centres and, in ascending order, of the points at most `radius` from
+        their bounding rectangle in x and y.
+    """
+    # Strips of equal numbers of centres along x, in each of them groups along y.
+    strips = max(1, round((len(centers) / size) ** 0.5))
+    order = centers[:, 0].argsort()
+    groups = [
+        group
+        for strip in order.tensor_split(strips)
+        for group in strip[centers[strip, 1].argsort()].split(size)
+    ]
+    along_x, by_x = points[:, 0].sort()
+    reach = radius * (1 + 1e-5) + 1e-5  # rounding must not lose a point at the border
+    for rows in groups:
+        near = centers[rows, :2]
+        low, high = near.amin(dim=0) - reach, near.amax(dim=0) + reach
+        first, last = torch.searchsorted(along_x, torch.stack([low[0], high[0]])).tolist()
+        candidates = by_x[first:last]
+        y = points[candidates, 1]
+        yield rows, candidates[(y >= low[1]) & (y <= high[1])].sort().values
+
+
 def _ball_query_forward(
     center_xyz, xyz, idx, *, b, n, m, min_radius, max_radius, nsample, **_
 ) -> None:
@@ -84,10 +116,16 @@ def _stack_ball_query_forward(
         strict=True,
     )
     for out, centers, points in parts:
-        for rows in _chunks(len(centers), len(points)):
-            inside = _squared_distances(centers[rows], points) < max_radius**2
+        for rows, near in _neighbourhoods(centers, points, max_radius):
+            if not len(near):
+                out[rows] = 0
+                out[rows, 0] = -1  # how the kernel marks an empty ball
+                continue
+            inside = _squared_distances(centers[rows], points[near]) < max_radius**2
             columns, found = _first_true(inside, nsample)
-            columns[~found, 0] = -1  # how the kernel marks an empty ball
+            columns = near[columns]
+            columns[~found] = 0
+            columns[~found, 0] = -1
             out[rows] = columns.int()
 
 
