@@ -7,6 +7,7 @@ times. The test of each module fails once the fault is gone upstream, so that th
 
 from . import (
     minkunet_defaults,
+    mmcv_network_operators,
     mmcv_point_operators,
     mmcv_rotated_nms,
     mmdet3d_kitti_overlaps,
@@ -24,6 +25,7 @@ WORKAROUNDS = (
     mmengine_cpu_amp,
     minkunet_defaults,
     mmcv_point_operators,
+    mmcv_network_operators,
     mmcv_rotated_nms,
     mmdet3d_kitti_overlaps,
     mmdet3d_numpy_long,

@@ -27,7 +27,7 @@ from torch import Tensor
 _CHUNK = 2**18
 
 
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """(M, N) squared distances of (M, 3) and (N, 3), summed as the kernels do it."""
     total = (a[:, None, 0] - b[None, :, 0]).square_()
     for i in (1, 2):
@@ -35,13 +35,13 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def _chunks(number: int, width: int):
+def chunks(number: int, width: int):
     """Slices of `number` rows, each of at most `_CHUNK` entries of `width`."""
     step = max(1, _CHUNK // max(1, width))
     return (slice(i, min(i + step, number)) for i in range(0, number, step))
 
 
-def _first_true(mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
+def first_true(mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """Columns of the first `number` true entries of each row, the rest filled with the first.
 
     Args:
@@ -99,11 +99,11 @@ def _ball_query_forward(
     center_xyz, xyz, idx, *, b, n, m, min_radius, max_radius, nsample, **_
 ) -> None:
     for sample in range(b):
-        for rows in _chunks(m, n):
-            distance = _squared_distances(center_xyz[sample, rows], xyz[sample])
+        for rows in chunks(m, n):
+            distance = squared_distances(center_xyz[sample, rows], xyz[sample])
             inside = (distance < max_radius**2) & (distance >= min_radius**2)
             # A centre that is a point itself counts in every ball.
-            idx[sample, rows] = _first_true(inside | (distance == 0), nsample)[0].int()
+            idx[sample, rows] = first_true(inside | (distance == 0), nsample)[0].int()
 
 
 def _stack_ball_query_forward(
@@ -121,8 +121,8 @@ def _stack_ball_query_forward(
                 out[rows] = 0
                 out[rows, 0] = -1  # how the kernel marks an empty ball
                 continue
-            inside = _squared_distances(centers[rows], points[near]) < max_radius**2
-            columns, found = _first_true(inside, nsample)
+            inside = squared_distances(centers[rows], points[near]) < max_radius**2
+            columns, found = first_true(inside, nsample)
             columns = near[columns]
             columns[~found] = 0
             columns[~found, 0] = -1
@@ -173,8 +173,8 @@ def _gather_points_backward(grad_out, indices, grad_features, **_) -> None:
 
 def _three_nn_forward(target, source, dist2, idx, *, b, n, m) -> None:
     for sample in range(b):
-        for rows in _chunks(n, m):
-            distance = _squared_distances(target[sample, rows], source[sample])
+        for rows in chunks(n, m):
+            distance = squared_distances(target[sample, rows], source[sample])
             # A stable sort, for among equals the kernel keeps the first; few points repeat it.
             near, order = distance.sort(dim=1, stable=True)
             if m < 3:
@@ -207,6 +207,8 @@ def _furthest(temp: Tensor, distance: Callable[[int, int], Tensor], output: Tens
 
 
 def _furthest_point_sampling_forward(points_xyz: Tensor, temp: Tensor, output: Tensor) -> None:
+    if not points_xyz.shape[1]:
+        raise ValueError('Points cannot be sampled from a cloud without points.')
     # Coordinates lie one behind the other, so that a step reads them in a row.
     columns = points_xyz.transpose(1, 2).contiguous()
 
@@ -221,7 +223,7 @@ def _furthest_point_sampling_with_dist_forward(points_dist, temp, output, **_) -
     _furthest(temp, lambda sample, point: points_dist[sample, point], output)
 
 
-def _in_boxes(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def in_boxes(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Whether points (M, 3) are in boxes (T, 7), (M, T) bool, and where, (M, T, 3) from the centre.
 
     As in the kernels, faces across the yaw are outside, those above and below inside.
@@ -237,7 +239,7 @@ def _in_boxes(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _points_in_boxes_all(points: Tensor, boxes: Tensor) -> Tensor:
-    return torch.stack([_in_boxes(p, b)[0] for p, b in zip(points, boxes, strict=True)]).int()
+    return torch.stack([in_boxes(p, b)[0] for p, b in zip(points, boxes, strict=True)]).int()
 
 
 def _points_in_boxes_part(points: Tensor, boxes: Tensor) -> Tensor:
@@ -255,7 +257,7 @@ def _roiaware_pool3d_forward(
     counts = rois.new_tensor(size)
     capacity -= 1  # its first entry is the number of points
     for roi in range(len(rois)):
-        inside, place = _in_boxes(pts, rois[roi : roi + 1])
+        inside, place = in_boxes(pts, rois[roi : roi + 1])
         members = inside[:, 0].nonzero()[:, 0]
         if not len(members):
             if pool_method == 0:
@@ -337,6 +339,15 @@ def by_device(own: Callable, on_cpu: Callable) -> Callable:
     return dispatch
 
 
+def give_cpu_versions(versions: dict[str, Callable]) -> None:
+    """Let functions of mmcv's extension, by name, take these for CPU tensors; once."""
+    extension = ext_loader.load_ext('_ext', list(versions))
+    for name, on_cpu in versions.items():
+        own = getattr(extension, name)
+        if not hasattr(own, '__wrapped__'):
+            setattr(extension, name, by_device(own, on_cpu))
+
+
 def _sampling_by_device(own: Callable) -> Callable:
     @functools.wraps(own)
     def forward(ctx, points_xyz: Tensor, num_points: int) -> Tensor:
@@ -361,12 +372,7 @@ def _replace_everywhere(old: Callable, new: Callable) -> None:
 
 def apply() -> None:
     """Give the extension its CPU versions, once."""
-    extension = ext_loader.load_ext('_ext', list(_CPU_VERSIONS))
-    for name, on_cpu in _CPU_VERSIONS.items():
-        own = getattr(extension, name)
-        if not hasattr(own, '__wrapped__'):
-            setattr(extension, name, by_device(own, on_cpu))
-
+    give_cpu_versions(_CPU_VERSIONS)
     sampling = sys.modules[f'{mmcv.ops.__name__}.furthest_point_sample'].FurthestPointSampling
     if not hasattr(sampling.forward, '__wrapped__'):
         sampling.forward = staticmethod(_sampling_by_device(sampling.forward))

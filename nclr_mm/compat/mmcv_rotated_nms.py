@@ -16,11 +16,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmcv.ops import box_iou_rotated
-from mmcv.utils import ext_loader
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .mmcv_point_operators import by_device
+from .mmcv_point_operators import give_cpu_versions
 
 # Pairs intersected at once.
 _CHUNK = 2**20
@@ -96,6 +95,4 @@ def nms_rotated(
 
 def apply() -> None:
     """Give the extension this version for CPU tensors, once."""
-    extension = ext_loader.load_ext('_ext', ['nms_rotated'])
-    if not hasattr(extension.nms_rotated, '__wrapped__'):
-        extension.nms_rotated = by_device(extension.nms_rotated, nms_rotated)
+    give_cpu_versions(dict(nms_rotated=nms_rotated))
