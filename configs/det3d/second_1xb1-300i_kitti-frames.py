@@ -29,9 +29,19 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file='data/kitti/kitti_infos_trainval.pkl', indices=3, repeats=41)
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(optimizer=dict(lr=peak))
+# One cycle, as in the schedules of whole data sets.
+optim_wrapper = dict(optimizer=dict(lr=peak / 10))
+rise = int(0.4 * iterations)
 param_scheduler = [
-    dict(type='OneCycleLR', eta_max=peak, total_steps=iterations, pct_start=0.4, by_epoch=False)
+    dict(type='CosineAnnealingLR', T_max=rise, eta_min=peak, end=rise, by_epoch=False),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=iterations - rise,
+        eta_min=peak * 1e-4,
+        begin=rise,
+        end=iterations,
+        by_epoch=False,
+    ),
 ]
 train_cfg = dict(_delete_=True, by_epoch=False, max_iters=iterations, val_interval=iterations)
 default_hooks = dict(

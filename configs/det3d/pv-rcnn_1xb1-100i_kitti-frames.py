@@ -1,7 +1,7 @@
 # PV-RCNN overfits the first three frames of KITTI's training set, trained and tested as they are.
 #   python tools/create_data.py kitti
 _base_ = ['./pv-rcnn_8xb2-80e_kitti-3d-3class.py']
-iterations = 150
+iterations = 100
 peak = 3e-3
 frames = dict(ann_file='kitti_infos_trainval.pkl', indices=3)
 # Without what varies them: sampled objects, noise, mirror images, rotation.
@@ -9,7 +9,7 @@ plain = ['LoadPointsFromFile', 'LoadAnnotations3D', 'PointsRangeFilter', 'Object
 plain += ['PointShuffle', 'Pack3DDetInputs']
 train_pipeline = [s for s in _base_.train_pipeline if s['type'] in plain]
 
-# Statistics that keep up with 150 steps.
+# Statistics that keep up with 100 steps.
 norm = dict(eps=1e-3, momentum=0.1)
 model = dict(
     middle_encoder=dict(norm_cfg=dict(norm, type='BN1d')),
@@ -29,9 +29,19 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file='data/kitti/kitti_infos_trainval.pkl', indices=3, repeats=41)
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(optimizer=dict(lr=peak))
+# One cycle, as in the schedules of whole data sets.
+optim_wrapper = dict(optimizer=dict(lr=peak / 10))
+rise = int(0.4 * iterations)
 param_scheduler = [
-    dict(type='OneCycleLR', eta_max=peak, total_steps=iterations, pct_start=0.4, by_epoch=False)
+    dict(type='CosineAnnealingLR', T_max=rise, eta_min=peak, end=rise, by_epoch=False),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=iterations - rise,
+        eta_min=peak * 1e-4,
+        begin=rise,
+        end=iterations,
+        by_epoch=False,
+    ),
 ]
 train_cfg = dict(_delete_=True, by_epoch=False, max_iters=iterations, val_interval=iterations)
 default_hooks = dict(
