@@ -67,7 +67,7 @@ model = dict(
     neck=dict(
         type='SECONDFPN',
         in_channels=[64, 128],
-        upsample_strides=[1, 2],
+        upsample_strides=[4, 8],
         out_channels=[64, 64],
     ),
     rpn_head=dict(

@@ -7,7 +7,7 @@ model = dict(
     data_preprocessor=dict(voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range)),
     middle_encoder=dict(sparse_shape=[41, 496, 432]),
     backbone=dict(layer_nums=[2, 2], out_channels=[64, 128]),
-    neck=dict(in_channels=[64, 128], out_channels=[64, 64]),
+    neck=dict(in_channels=[64, 128], upsample_strides=[4, 8], out_channels=[64, 64]),
     bbox_head=dict(
         in_channels=128,
         feat_channels=128,
