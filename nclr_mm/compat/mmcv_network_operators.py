@@ -38,12 +38,17 @@ _CORNERS = 8
 
 
 def _nearest(k: int, xyz: Tensor, center_xyz: Tensor) -> Tensor:
-    """(B, k, M) int32 indices of the k points (B, N, 3) nearest to each centre (B, M, 3)."""
-    found = center_xyz.new_empty((*center_xyz.shape[:2], k), dtype=torch.int32)
+    """(B, k, M) int32 indices of the k points (B, N, 3) nearest to each centre (B, M, 3).
+
+    Where there are fewer than k, 0 fills the rest.
+    """
+    found = center_xyz.new_zeros((*center_xyz.shape[:2], k), dtype=torch.int32)
+    number = min(k, xyz.shape[1])
     for sample, (points, centers) in enumerate(zip(xyz, center_xyz, strict=True)):
         for rows in chunks(len(centers), len(points)):
             distance = squared_distances(centers[rows], points)
-            found[sample, rows] = distance.topk(k, largest=False).indices.int()
+            nearest = distance.topk(number, largest=False).indices
+            found[sample, rows, :number] = nearest.int()
     return found.transpose(1, 2).contiguous()
 
 

@@ -52,6 +52,10 @@ def test_nearest_neighbours(transposed, generator):
     for sample, m in itertools.product(range(2), range(9)):
         distance = [float(((xyz[sample, n] - centers[sample, m]) ** 2).sum()) for n in range(40)]
         assert found[sample, :, m].tolist() == sorted(range(40), key=distance.__getitem__)[:5]
+    few = knn(5, xyz[:, :3].contiguous(), centers)
+    assert (
+        not few[:, 3:].any() and (few[:, :3].sort(dim=1).values[0, :, 0] == torch.arange(3)).all()
+    )
     assert torch.equal(knn(3, xyz)[:, 0], torch.arange(40).expand(2, 40).int())
 
 
