@@ -43,6 +43,7 @@ class Numbers(torch.utils.data.Dataset):
 
 
 def make_runner(work_dir, **options) -> Runner:
+    schedule = [dict(type='CosineAnnealingLR', T_max=8, by_epoch=False)]
     return Runner(
         Regression(),
         str(work_dir),
@@ -53,7 +54,7 @@ def make_runner(work_dir, **options) -> Runner:
             sampler=dict(type='DefaultSampler', shuffle=False),
         ),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
-        param_scheduler=[dict(type='CosineAnnealingLR', T_max=8, by_epoch=False)],
+        param_scheduler=options.pop('param_scheduler', schedule),
         train_cfg=dict(by_epoch=True, max_epochs=2),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='EMAHook')],
@@ -88,6 +89,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(resume_from, tmp_path):
     losses, counts = resumed.message_hub.get_scalar('train/loss').data
     np.testing.assert_array_equal(losses, whole.message_hub.get_scalar('train/loss').data[0])
     assert counts.tolist() == [1] * 8
+
+
+@pytest.mark.parametrize('shape', ['cos', 'linear'])
+def test_a_run_of_one_cycle_resumes(shape, tmp_path):
+    cycle = dict(
+        type='OneCycleLR', eta_max=0.1, total_steps=8, anneal_strategy=shape, by_epoch=False
+    )
+    whole = make_runner(tmp_path / 'whole', param_scheduler=[cycle])
+    whole.train()
+    middle = str(tmp_path / 'whole/epoch_1.pth')
+    resumed = make_runner(
+        tmp_path / 'resumed', param_scheduler=[cycle], resume=True, load_from=middle
+    )
+    resumed.train()
+    torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict())
 
 
 def test_statistics_work_after_loading(tmp_path):
