@@ -7,6 +7,7 @@ goes on.
 from __future__ import annotations
 
 import argparse
+import difflib
 import fcntl
 import functools
 import hashlib
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,17 +298,27 @@ class Processes:
                 process.terminate()
 
 
-def last_validation(work_dir: Path, metric: str, length: int) -> dict[str, float] | None:
-    """The metrics of the validation at the run's end; None if it was not reached."""
+def last_entries(work_dir: Path, length: int) -> Iterator[dict[str, float]]:
+    """What was logged at the run's end, the latest first."""
     for path in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
         for line in reversed(path.read_text().splitlines()):
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:  # a run that was cut off may leave half a line
                 continue
-            if metric in entry and entry.get('step') == length:
-                return entry
-    return None
+            if entry.get('step') == length:
+                yield entry
+
+
+def last_validation(work_dir: Path, metric: str, length: int) -> dict[str, float] | None:
+    """The metrics of the validation at the run's end; None if it was not reached."""
+    return next((entry for entry in last_entries(work_dir, length) if metric in entry), None)
+
+
+def logged_metrics(work_dir: Path, length: int) -> list[str]:
+    """Names that the validation at the run's end logged; none if it was not reached."""
+    validations = (entry for entry in last_entries(work_dir, length) if 'lr' not in entry)
+    return [n for n in next(validations, {}) if n not in ('step', 'time', 'data_time')]
 
 
 def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, float] | None:
@@ -348,6 +360,13 @@ def finetune(run: Run, metric: str, processes: Processes) -> dict:
             tail = '\n'.join(log.read_text(errors='replace').splitlines()[-5:])
             raise RunError(f'the run {run.work_dir} ended with code {code}, see {log}:\n{tail}')
         metrics = last_validation(run.work_dir, metric, run.length)
+        others = [] if metrics else logged_metrics(run.work_dir, run.length)
+        if others:
+            close = difflib.get_close_matches(metric, others, 5, 0.3) or others[:5]
+            raise RunError(
+                f'{run.work_dir}: the validation at its end logged no {metric!r}; --metric may be '
+                f'{", ".join(close)} ...'
+            )
         if metrics is None:
             metrics = evaluate(run, processes, log, lock.fileno())
         if metric not in (metrics or {}):

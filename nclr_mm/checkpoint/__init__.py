@@ -1,6 +1,6 @@
 """Export and import of weights."""
 
-from .convert import CONVERSIONS, Conversion, convert, read_checkpoint
+from .convert import CONVERSIONS, Conversion, convert, looks_like_checkpoint, read_checkpoint
 from .layouts import from_openpcdet, to_openpcdet
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     'Conversion',
     'convert',
     'from_openpcdet',
+    'looks_like_checkpoint',
     'read_checkpoint',
     'to_openpcdet',
 ]

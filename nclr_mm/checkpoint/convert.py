@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .layouts import from_openpcdet, to_openpcdet
+from .layouts import block_depths, from_openpcdet, to_openpcdet
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ CONVERSIONS = {
 }
 
 
+def looks_like_checkpoint(path: str | Path) -> bool:
+    """Whether a file begins as those of torch.save do, which are zip archives or old pickles."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with open(path, 'rb') as file:
+        return file.read(4).startswith((b'PK\x03\x04', b'\x80'))
+
+
 def read_checkpoint(path: str | Path, key: str) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint without running code from it.
 
@@ -63,21 +73,28 @@ def read_checkpoint(path: str | Path, key: str) -> dict[str, Tensor]:
         FileNotFoundError, ValueError: one sentence naming the file, and what it needs.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'{path} does not exist; expected a checkpoint.')
+    no_checkpoint = f'{path} is not a checkpoint of torch.save, or is cut off.'
+    if not looks_like_checkpoint(path):
+        raise ValueError(no_checkpoint)
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # what is no pickle may raise anything
+        found = re.search(r'Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)', str(error))
+        if not isinstance(error, pickle.UnpicklingError) or not found:
+            raise ValueError(no_checkpoint) from error
         raise ValueError(
-            f'{path} holds more than tensors and plain values, and reading it would run code that '
-            'it brings along. If you trust it, load it once with torch.load(path, '
-            f'weights_only=False), save dict({key}=...) alone and convert that file. '
-            f'({str(error).splitlines()[0]})'
+            f'{path} holds more than tensors and plain values ({found[1]}), and reading it would '
+            'run code that it brings along. If you trust it, load it once with torch.load(path, '
+            f'weights_only=False), save dict({key}=...) alone and convert that file.'
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f'{path} is not a checkpoint of torch.save, or is cut off.') from error
     if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
-        fields = sorted(map(str, content)) if isinstance(content, Mapping) else type(content)
+        fields = type(content).__name__
+        if isinstance(content, Mapping):
+            fields = ', '.join(
+                [*map(str, list(content)[:8]), *(['...'] if len(content) > 8 else [])]
+            )
         raise ValueError(f'{path} has no field {key!r} with tensors; it holds {fields}.')
     return {
         name.removeprefix('module.'): value
@@ -101,6 +118,8 @@ def convert(direction: str, source: str | Path, target: str | Path) -> str:
         FileNotFoundError, ValueError: naming the file at fault; nothing is written then.
     """
     conversion = CONVERSIONS[direction]
+    if Path(target).is_dir():
+        raise ValueError(f'{target} is a folder; expected the name of a file to write.')
     state = read_checkpoint(source, conversion.key)
     try:
         tensors, names = conversion.rename(state)
@@ -134,4 +153,8 @@ def _table(
     rows = [f'{old}  ->  {new}  {tuple(tensors[new].shape)}' for old, new in sorted(names.items())]
     left_over = sorted(set(state) - set(names))
     rows += [f'{name}  left over  {tuple(state[name].shape)}' for name in left_over]
+    inner = tensors if any(n.startswith('backbone.') for n in tensors) else state
+    bare = {name.removeprefix('pts_'): value for name, value in inner.items()}
+    depths = ' and '.join(map(str, block_depths(bare).values()))
+    rows.append(f'BEV blocks of {depths} convolutions.')
     return '\n'.join([*rows, f'{len(names)} tensors mapped, {len(left_over)} left over.'])

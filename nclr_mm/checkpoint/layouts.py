@@ -28,6 +28,8 @@ from torch import Tensor
 # Convolutions of each stage of the sparse encoder.
 STAGES = {1: 1, 2: 3, 3: 3, 4: 3}
 NORM = ('weight', 'bias', 'running_mean', 'running_var')
+# Before the names of the point branch in mmdet3d's multimodal detectors.
+_POINT_BRANCH = 'pts_'
 
 _TO_OPENPCDET = (
     (r'middle_encoder\.(conv_input|conv_out)\.(.+)', r'backbone_3d.\1.\2'),
@@ -66,7 +68,8 @@ def to_openpcdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[s
     """Rename the tensors of a VoxelNet for OpenPCDet.
 
     Args:
-        state: state dict of this project's pretraining or of an mmdet3d detector.
+        state: state dict of this project's pretraining or of an mmdet3d detector, those that call
+            the point branch ``pts_...`` (CenterPoint) among them.
 
     Returns:
         OpenPCDet's tensors, and the new name of each tensor that was mapped.
@@ -74,9 +77,15 @@ def to_openpcdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[s
     Raises:
         ValueError: if the sparse encoder or the BEV network is not complete.
     """
-    require_voxelnet(state)
-    names = _rename(state, _TO_OPENPCDET)
-    return {new: state[old] for old, new in names.items()}, names
+    bare = {n.removeprefix(_POINT_BRANCH): n for n in state}
+    names = _rename(bare, _TO_OPENPCDET)
+    tensors = {old: state[bare[old]] for old in names}
+    require_voxelnet(tensors)
+    _turn_kernels(tensors)
+    return (
+        {new: tensors[old] for old, new in names.items()},
+        {bare[old]: new for old, new in names.items()},
+    )
 
 
 def from_openpcdet(
@@ -98,11 +107,16 @@ def from_openpcdet(
     names = _rename(bare, _FROM_OPENPCDET)
     tensors = {new: state[bare[old]] for old, new in names.items()}
     require_voxelnet(tensors)
+    _turn_kernels(tensors)
+    return tensors, {bare[old]: new for old, new in names.items()}
+
+
+def _turn_kernels(tensors: dict[str, Tensor]) -> None:
+    """Bring the sparse kernels of mmdet3d's names to (out, z, y, x, in), in place."""
     order = _kernel_order(tensors)
     for name, value in tensors.items():
         if value.dim() == 5:
             tensors[name] = value.permute(order).contiguous()
-    return tensors, {bare[old]: new for old, new in names.items()}
 
 
 def _kernel_order(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -122,8 +136,12 @@ def _kernel_order(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
 def require_voxelnet(state: Mapping[str, Tensor]) -> None:
     """Refuse weights in which a part of SECOND's network is missing.
 
+    How many convolutions a BEV block has is not known from elsewhere: if whole layers are missing
+    at its end, nothing tells.
+
     Raises:
-        ValueError: naming the first tensor that is missing and how many are.
+        ValueError: naming the first tensor that is missing and how many are, or the levels of the
+            BEV network that do not fit each other.
     """
     convolutions = ['middle_encoder.conv_input', 'middle_encoder.conv_out']
     convolutions += [
@@ -155,3 +173,35 @@ def require_voxelnet(state: Mapping[str, Tensor]) -> None:
             f'The VoxelNet is not complete: {len(missing)} of at least {len(wanted)} tensors are '
             f'missing, first {missing[0]}.'
         )
+    _require_levels(state)
+
+
+def _require_levels(state: Mapping[str, Tensor]) -> None:
+    """Refuse a BEV network that lacks whole levels: each block feeds the next and a deblock."""
+    depths = block_depths(state)
+    ends = {int(n.split('.')[2]) for n in state if n.startswith('neck.deblocks.')}
+    if len(depths) < 2 or ends != set(depths):
+        raise ValueError(
+            f'The VoxelNet is not complete: its BEV network has the blocks {sorted(depths)} and '
+            f'the deblocks {sorted(ends)}, expected the same ones, two or more.'
+        )
+    for level, depth in depths.items():
+        channels = len(state[f'backbone.blocks.{level}.{3 * (depth - 1)}.weight'])
+        # A transposed convolution has its inputs first, a plain one second.
+        deblock = state[f'neck.deblocks.{level}.0.weight'].shape[:2]
+        following = state.get(f'backbone.blocks.{level + 1}.0.weight')
+        if channels not in deblock or (following is not None and following.shape[1] != channels):
+            raise ValueError(
+                f'The VoxelNet does not fit together: backbone.blocks.{level} ends with {channels} '
+                'channels, which its deblock or the next block does not take.'
+            )
+
+
+def block_depths(state: Mapping[str, Tensor]) -> dict[int, int]:
+    """Number of convolutions of each BEV block, by mmdet3d's names."""
+    depths: dict[int, int] = {}
+    for name, value in state.items():
+        match = re.fullmatch(r'backbone\.blocks\.(\d+)\.\d+\.weight', name)
+        if match and value.dim() == 4:
+            depths[int(match[1])] = depths.get(int(match[1]), 0) + 1
+    return dict(sorted(depths.items()))

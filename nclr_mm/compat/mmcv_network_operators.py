@@ -150,25 +150,34 @@ def _roipoint_pool3d_forward(xyz, boxes3d, pts_feature, pooled_features, empty_f
             empty_flag[sample, box] = (~found).int()
 
 
-def _focal_loss(scores: Tensor, target: Tensor, weight: Tensor, gamma, alpha) -> Tensor:
+def _probabilities(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """p, log p and log (1 - p), the logarithms of at least the smallest normal number."""
     tiny = torch.finfo(scores.dtype).tiny
-    own = target[:, None] == torch.arange(scores.shape[1], device=scores.device)
     p = scores.sigmoid()
-    positive = alpha * (1 - p) ** gamma * p.clamp(min=tiny).log()
-    negative = (1 - alpha) * p**gamma * (1 - p).clamp(min=tiny).log()
-    loss = -torch.where(own, positive, negative)
-    return loss * weight[target][:, None] if len(weight) else loss
+    return p, p.clamp(min=tiny).log(), (1 - p).clamp(min=tiny).log()
+
+
+def _of_classes(
+    positive: Tensor, negative: Tensor, target: Tensor, weight: Tensor, alpha
+) -> Tensor:
+    """Minus the terms (N, C), of the own class and of the others, weighted."""
+    own = target[:, None] == torch.arange(positive.shape[1], device=target.device)
+    terms = -torch.where(own, alpha * positive, (1 - alpha) * negative)
+    return terms * weight[target][:, None] if len(weight) else terms
 
 
 def _sigmoid_focal_loss_forward(input, target, weight, output, *, gamma, alpha) -> None:
-    output.copy_(_focal_loss(input, target, weight, gamma, alpha))
+    p, log_p, log_q = _probabilities(input)
+    positive, negative = (1 - p) ** gamma * log_p, p**gamma * log_q
+    output.copy_(_of_classes(positive, negative, target, weight, alpha))
 
 
 def _sigmoid_focal_loss_backward(input, target, weight, grad_input, *, gamma, alpha) -> None:
-    with torch.enable_grad():
-        scores = input.detach().requires_grad_()
-        loss = _focal_loss(scores, target, weight, gamma, alpha).sum()
-        grad_input.copy_(torch.autograd.grad(loss, scores)[0])
+    # The derivative by the score, written out: autograd has none where p rounds to 0 or 1.
+    p, log_p, log_q = _probabilities(input)
+    positive = (1 - p) ** gamma * (1 - p - gamma * p * log_p)
+    negative = p**gamma * (gamma * (1 - p) * log_q - p)
+    grad_input.copy_(_of_classes(positive, negative, target, weight, alpha))
 
 
 def _diff_iou_rotated_sort_vertices_forward(vertices, mask, num_valid) -> Tensor:

@@ -7,7 +7,8 @@ cpu`; `FurthestPointSampling` and `points_in_boxes_part`/`_all` ask for a CUDA d
 Here each function of the extension is given a CPU version in torch, which is taken for CPU tensors
 alone: those on a GPU go to mmcv's own. Results are those of the CUDA kernels, the choice among
 equals included: the first points in the order of their indices, and lower indices of equal
-distances. mmcv's own Python code (autograd, checks of shapes) stays in use.
+distances (but of points that are equally far off, which the kernel takes in the order of its
+threads). mmcv's own Python code for autograd stays in use.
 
 Holds for: mmcv 2.0 to 2.2.
 """
@@ -239,6 +240,11 @@ def in_boxes(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _points_in_boxes_all(points: Tensor, boxes: Tensor) -> Tensor:
+    if len(points) != len(boxes) or points.shape[2] != 3 or boxes.shape[2] != 7:
+        raise ValueError(
+            'Points (B, M, 3) and boxes (B, T, 7) are expected, got '
+            f'{tuple(points.shape)} and {tuple(boxes.shape)}.'
+        )
     return torch.stack([in_boxes(p, b)[0] for p, b in zip(points, boxes, strict=True)]).int()
 
 

@@ -5,7 +5,8 @@ also those at the other end of the scene. The 9000 proposals of a network that h
 yet take more than a minute a scan. It ignores labels too, other than the version for CUDA.
 
 Here only pairs that can reach the threshold are intersected, by mmcv's own `box_iou_rotated`:
-their upright bounding rectangles tell. Without labels the result is the same. Tensors on a GPU go
+their upright bounding rectangles tell. Without labels the result is the same for thresholds above
+0. Tensors on a GPU go
 to mmcv's own.
 
 Holds for: mmcv 2.0 to 2.2.
@@ -14,9 +15,9 @@ Holds for: mmcv 2.0 to 2.2.
 from __future__ import annotations
 
 import numpy as np
+import shapely
 import torch
 from mmcv.ops import box_iou_rotated
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from .mmcv_point_operators import give_cpu_versions
@@ -35,8 +36,12 @@ def _possible_rivals(boxes: np.ndarray, iou_threshold: float) -> np.ndarray:
     cos, sin = np.abs(np.cos(boxes[:, 4])), np.abs(np.sin(boxes[:, 4]))
     half = np.stack([width * cos + height * sin, width * sin + height * cos], axis=1) / 2
     area = width * height
-    reach = 2 * float(np.linalg.norm(half, axis=1).max())
-    pairs = cKDTree(boxes[:, :2]).query_pairs(reach, output_type='ndarray')
+    # Boxes that are not finite, of a network that has diverged, overlap nothing.
+    finite = np.isfinite(boxes).all(axis=1).nonzero()[0]
+    low, high = (boxes[:, :2] - half)[finite], (boxes[:, :2] + half)[finite]
+    rectangles = shapely.box(*low.T, *high.T)
+    pairs = finite[shapely.STRtree(rectangles).query(rectangles).T]
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
     kept = [pairs[:0]]
     for first in range(0, len(pairs), _CHUNK):
         chunk = pairs[first : first + _CHUNK]

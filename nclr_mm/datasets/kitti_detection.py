@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os.path as osp
+
 from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
@@ -36,6 +38,11 @@ class KittiDetectionDataset(KittiDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the info file, choose the frames and name them in the log."""
+        if not osp.isfile(self.ann_file):
+            raise FileNotFoundError(
+                f'The info file {self.ann_file} is missing; it is made by '
+                '`python tools/create_data.py kitti`.'
+            )
         entries = super().load_data_list()
         if self.fraction == 1:
             return entries
@@ -52,7 +59,8 @@ class KittiDetectionDataset(KittiDataset):
             ValueError: in a test, naming the scan that has no point in range.
         """
         sample = super().prepare_data(index)
-        if sample is None or len(sample['inputs']['points']):
+        views = sample if isinstance(sample, list) else [sample]  # several under augmentation
+        if sample is None or all(len(view['inputs']['points']) for view in views):
             return sample
         scan = self.get_data_info(index)['lidar_points']['lidar_path']
         if self.test_mode:

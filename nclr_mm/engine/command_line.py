@@ -10,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..checkpoint import looks_like_checkpoint
 from .distributed import prepare_cpu_processes
 
 __all__ = [
@@ -74,9 +75,13 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def require_checkpoint(checkpoint: str | None) -> None:
-    """Raise FileNotFoundError where a local checkpoint is missing, before anything starts."""
-    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+    """Raise an error where a local checkpoint is missing or none, before anything starts."""
+    if not checkpoint or '://' in checkpoint:
+        return
+    if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}.')
+    if not looks_like_checkpoint(checkpoint):
+        raise ValueError(f'{checkpoint} is not a checkpoint of torch.save.')
 
 
 def report_user_errors(prepare: Callable[[], Config]) -> Config:

@@ -178,6 +178,47 @@ def test_an_incomplete_backbone_is_not_written(tmp_path, missing):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['cut.pth']
 
 
+@pytest.mark.parametrize(
+    ('gone', 'fault'),
+    [
+        (['neck.deblocks.1'], r'the blocks \[0, 1\] and the deblocks \[0\]'),
+        (['backbone.blocks.1'], r'the blocks \[0\] and the deblocks \[0, 1\]'),
+        (['backbone.blocks.1', 'neck.deblocks.1'], 'the same ones, two or more'),
+        (['backbone.blocks', 'neck'], 'first backbone.blocks.0.0.weight'),
+    ],
+)
+def test_a_network_without_its_last_level_is_not_written(tmp_path, gone, fault):
+    state = MMDet3D().state_dict()
+    left = {n: v for n, v in state.items() if not n.startswith(tuple(gone))}
+    torch.save(dict(state_dict=left), tmp_path / 'cut.pth')
+    with pytest.raises(ValueError, match=f'cut.pth is not .*{fault}'):
+        convert('nclr-to-openpcdet', tmp_path / 'cut.pth', tmp_path / 'out.pth')
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_levels_that_do_not_fit_each_other_are_refused(tmp_path):
+    state = MMDet3D().state_dict()
+    state['backbone.blocks.1.0.weight'] = torch.zeros(24, 15, 3, 3)
+    torch.save(dict(state_dict=state), tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match=r'blocks\.0 ends with 16 channels'):
+        convert('nclr-to-openpcdet', tmp_path / 'odd.pth', tmp_path / 'out.pth')
+
+
+def test_kernels_of_spconv_1_and_names_of_centerpoint(tmp_path, voxels):
+    """Both are read; what is written is spconv 2's."""
+    state = {
+        f'pts_{n}': v.permute(1, 2, 3, 4, 0).contiguous() if v.dim() == 5 else v
+        for n, v in randomised(MMDet3D(), 4).state_dict().items()
+    }
+    torch.save(dict(state_dict=state), tmp_path / 'old.pth')
+    table = convert('nclr-to-openpcdet', tmp_path / 'old.pth', tmp_path / 'pcdet.pth')
+    assert 'BEV blocks of 3 and 2 convolutions.' in table
+    theirs = OpenPCDet().eval()
+    theirs.load_state_dict(torch.load(tmp_path / 'pcdet.pth', weights_only=True)['model_state'])
+    expected = outputs(randomised(MMDet3D(), 4), voxels)
+    torch.testing.assert_close(outputs(theirs, voxels), expected)
+
+
 class Arbitrary:
     def __reduce__(self):
         return print, ('code of the file runs',)
@@ -186,7 +227,9 @@ class Arbitrary:
 def test_a_file_that_would_run_code_is_not_read(tmp_path, capsys):
     content = dict(state_dict=MMDet3D().state_dict(), config=Arbitrary())
     torch.save(content, tmp_path / 'release.pth')
-    with pytest.raises(ValueError, match=r'release.pth holds more than tensors .*weights_only'):
+    with pytest.raises(
+        ValueError, match=r'release.pth holds more than tensors .*print.* weights_only'
+    ):
         read_checkpoint(tmp_path / 'release.pth', 'state_dict')
     assert 'runs' not in capsys.readouterr().out
 
@@ -194,9 +237,25 @@ def test_a_file_that_would_run_code_is_not_read(tmp_path, capsys):
 def test_bad_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'gone\.pth does not exist'):
         read_checkpoint(tmp_path / 'gone.pth', 'state_dict')
-    (tmp_path / 'text.pth').write_text('no checkpoint')
-    with pytest.raises(ValueError, match=r'text\.pth'):
-        read_checkpoint(tmp_path / 'text.pth', 'state_dict')
+    contents = (
+        b'no checkpoint',
+        b'this is not a checkpoint',
+        b'\x89PNG',
+        b'',
+        b'PK\x03\x04',
+        b'\x80',
+    )
+    for content in contents:
+        (tmp_path / 'text.pth').write_bytes(content)
+        with pytest.raises(ValueError, match=r'text\.pth is not a checkpoint of torch.save'):
+            read_checkpoint(tmp_path / 'text.pth', 'state_dict')
+    with pytest.raises(ValueError, match='is not a checkpoint'):
+        read_checkpoint(tmp_path, 'state_dict')
+    torch.save({f'field{i}': 0 for i in range(50)}, tmp_path / 'many.pth')
+    with pytest.raises(ValueError, match=r'it holds field0, .*field7, \.\.\.\.$'):
+        read_checkpoint(tmp_path / 'many.pth', 'state_dict')
+    with pytest.raises(ValueError, match='is a folder'):
+        convert('nclr-to-openpcdet', tmp_path / 'many.pth', tmp_path)
     torch.save(dict(model={}), tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r"other\.pth has no field 'state_dict'.*model"):
         read_checkpoint(tmp_path / 'other.pth', 'state_dict')

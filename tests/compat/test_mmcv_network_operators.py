@@ -146,6 +146,19 @@ def test_focal_loss(weighted, generator):
     assert gradcheck(loss, smooth)
 
 
+@pytest.mark.parametrize('score', [-120.0, -90.0, -20.0, 20.0, 90.0])
+def test_scores_that_are_surely_wrong_keep_their_gradient(score):
+    """For p of 0 or 1 in float32: minus alpha for the own class, 1 - alpha for another."""
+    scores = torch.tensor([[score, score]], requires_grad=True)
+    sigmoid_focal_loss(scores, torch.tensor([0]), 2.0, 0.25, None, 'sum').backward()
+    positive, negative = scores.grad[0].tolist()
+    if score < 0:
+        # alpha (1 - p) (log p ...) with p = e^score: the factor of p vanishes.
+        assert positive == pytest.approx(-0.25, abs=1e-4) and negative == pytest.approx(0, abs=1e-6)
+    else:
+        assert negative == pytest.approx(0.75, abs=1e-4) and positive == pytest.approx(0, abs=1e-6)
+
+
 def test_a_target_of_no_class_is_background():
     loss = sigmoid_focal_loss(
         torch.tensor([[0.3, -0.2]]), torch.tensor([2]), 2.0, 0.25, None, 'none'

@@ -179,6 +179,13 @@ def test_points_in_boxes_are_those_of_mmcvs_own_function(generator):
         assert part[n] == (row.index(1) if any(row) else -1)
 
 
+def test_shapes_of_points_and_boxes_are_checked():
+    with pytest.raises(ValueError, match=r'\(1, 5, 4\) and \(1, 2, 9\)'):
+        ops.points_in_boxes_all(torch.rand(1, 5, 4), torch.rand(1, 2, 9))
+    with pytest.raises(ValueError, match='without points'):
+        furthest_point_sample(torch.rand(1, 0, 3), 2)
+
+
 def test_no_boxes_hold_no_points(generator):
     _, cloud = boxes_and_points(generator)
     assert ops.points_in_boxes_part(cloud, torch.zeros(1, 0, 7)).eq(-1).all()

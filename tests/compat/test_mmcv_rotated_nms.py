@@ -52,6 +52,17 @@ def test_boxes_of_different_labels_leave_each_other_alone(own):
     assert len(found) > len(mmcv.ops.nms_rotated(dets, scores, 0.2)[1])
 
 
+def test_boxes_of_any_size_and_those_that_are_not_finite(own):
+    dets, scores = boxes(300, 2, 30.0)
+    dets[7, 2:4] = 500.0
+    dets[11, 0], dets[12, 3], dets[13, 4] = torch.nan, torch.inf, torch.nan
+    finite = dets.isfinite().all(dim=1).nonzero()[:, 0]
+    found = mmcv.ops.nms_rotated(dets, scores, 0.3)[1]
+    expected = finite[own(dets[finite], scores[finite], 0.3)[1]]
+    assert torch.equal(found[torch.isin(found, finite)], expected)
+    assert {11, 12, 13} <= set(found.tolist())
+
+
 def test_one_box():
     dets, scores = boxes(1, 0, 1.0)
     assert mmcv.ops.nms_rotated(dets, scores, 0.5)[1].tolist() == [0]

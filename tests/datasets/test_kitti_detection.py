@@ -191,7 +191,7 @@ def test_a_class_without_objects_is_not_sampled(root, tmp_path):
     assert len(dataset(root, sampler(root, info_path=str(path)))[0]['inputs']['points']) > 0
 
 
-def test_a_frame_without_objects_trains(root, tmp_path):
+def test_a_frame_without_objects_is_passed_over(root, tmp_path):
     content = read(root / 'kitti_infos_train.pkl')
     content['data_list'][0]['instances'] = []
     path = tmp_path / 'empty.pkl'
@@ -201,8 +201,9 @@ def test_a_frame_without_objects_trains(root, tmp_path):
         frames.ann_file = str(path)
         frames._fully_initialized = False
         frames.full_init()
-        sample = frames[0]
-        assert len(sample['inputs']['points']) > 100
+        assert frames.prepare_data(0) is None
+        drawn = [frames[0]['data_samples'] for _ in range(5)]
+        assert all(len(sample.gt_instances_3d) for sample in drawn)
 
 
 def test_a_scan_without_points_in_range(root, tmp_path):
@@ -215,12 +216,18 @@ def test_a_scan_without_points_in_range(root, tmp_path):
     assert frames.get_data_info(0)['lidar_points']['lidar_path'] == str(first)
     assert frames.prepare_data(0) is None
     assert all(len(frames[0]['inputs']['points']) > 100 for _ in range(3))
-    load, _, in_range, _ = frames.pipeline.transforms
+    load = frames.pipeline.transforms[0]
+    in_range = dict(type='PointsRangeFilter', point_cloud_range=[0, -40, -3, 70, 40, 1])
     pack = dict(type='Pack3DDetInputs', keys=['points'])
     tested = dict(data_prefix=dict(pts=str(clouds)), test_mode=True)
     with pytest.raises(ValueError, match=rf'{first.name} has no point in the range'):
         dataset(root, **tested, pipeline=[load, in_range, pack])[0]
     assert len(dataset(root, **tested, pipeline=[load, pack])[0]['inputs']['points']) == 50
+    views = dict(type='MultiScaleFlipAug3D', img_scale=(1, 1), pts_scale_ratio=1, flip=True)
+    views['transforms'] = [dict(type='RandomFlip3D'), in_range]
+    with pytest.raises(ValueError, match=rf'{first.name} has no point in the range'):
+        dataset(root, **tested, pipeline=[load, views, pack])[0]
+    assert len(dataset(root, **tested, pipeline=[load, views, pack])[1]) == 2
 
 
 LABEL = '{} 0.00 0 -1.57 599.41 156.40 629.75 189.25 {} {} {} 0.47 1.49 30.0 -1.56'
@@ -233,9 +240,9 @@ def test_unknown_classes_and_boxes_without_volume_count_as_dont_care(root, tmp_p
     rows = [LABEL.format(*values) for values in (('Bus', 3, 3, 12), ('Car', 1.5, 0, 4))]
     path.write_text('\n'.join([*rows, LABEL.format('Car', 1.5, 1.6, 4)]))
     infos = converters.create_kitti_infos(copy)
-    assert (
-        f'{stem}.txt: a Car without volume (object 1) counts as DontCare' in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f'{stem}.txt: a Car without volume (object 1) counts as DontCare' in said
+    assert 'classes that KittiDataset does not know, so DontCare: 1 Bus' in said
     entry = read(infos['train'])['data_list'][0]
     assert [instance['bbox_label_3d'] for instance in entry['instances']] == [-1, -1, 2]
     sample = dataset(copy)[0]['data_samples'].gt_instances_3d
@@ -246,3 +253,16 @@ def test_unknown_classes_and_boxes_without_volume_count_as_dont_care(root, tmp_p
     path.write_text(LABEL.format('Car', 1.5, 'nan', 4))
     with pytest.raises(ValueError, match=rf'{stem}.txt must have .* none NaN or infinite'):
         converters.create_kitti_infos(copy)
+
+
+def test_frames_listed_twice_and_missing_info_files(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / 'copy')
+    path = copy / 'ImageSets/train.txt'
+    stem = path.read_text().split()[0]
+    path.write_text(f'{path.read_text()}\n{stem}\n')
+    with pytest.raises(ValueError, match=f'train.txt lists the frame {stem} more than once'):
+        converters.create_kitti_infos(copy)
+    with pytest.raises(
+        FileNotFoundError, match=r'gone.pkl is missing; it is made by `python tools'
+    ):
+        dataset(root, ann_file='gone.pkl')

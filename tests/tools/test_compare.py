@@ -46,6 +46,16 @@ def test_half_a_line_of_a_run_that_was_cut_off(compare, tmp_path):
     assert compare.last_validation(tmp_path, 'miou', 8) is None
 
 
+def test_what_a_validation_logged_instead(compare, tmp_path):
+    folder = tmp_path / 'run/vis_data'
+    folder.mkdir(parents=True)
+    lines = ['{"loss": 1, "lr": 0.1, "step": 7}', '{"AP_easy": 5, "time": 0.1, "step": 7}']
+    (folder / 'scalars.json').write_text('\n'.join(lines))
+    assert compare.logged_metrics(tmp_path, 7) == ['AP_easy']
+    (folder / 'scalars.json').write_text(lines[0])
+    assert compare.logged_metrics(tmp_path, 7) == []
+
+
 def test_a_dataset_that_is_wrapped(compare, repo, monkeypatch, tmp_path):
     leaf = repo / 'configs/det3d/second_8xb6-80e_kitti-3d-3class.py'
     run, *_ = runs(compare, monkeypatch, tmp_path, leaf, '--fractions', '0.05', '--seeds', '3')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -58,12 +59,19 @@ def create_kitti_infos(
         if not stems:
             print(f'{split}: {path} is missing or empty, left out')
             continue
+        twice = [stem for stem, number in Counter(stems).items() if number > 1]
+        if twice:
+            raise ValueError(f'{path} lists the frame {twice[0]} more than once.')
         folder = root / ('testing' if split == 'test' else 'training')
         frames[split] = [(folder, stem) for stem in stems]
     if not frames:
         raise FileNotFoundError(f'{image_sets} lists no frame in any of {", ".join(SPLITS)}.txt.')
     needed = sorted({frame for chosen in frames.values() for frame in chosen})
     entries = common.map_with_progress(partial(_frame_info, check), needed, workers)
+    unknown = sum((entry.pop('unknown') for entry in entries), Counter())
+    if unknown:
+        named = ', '.join(f'{number} {name}' for name, number in unknown.items())
+        print(f'label_2: of classes that KittiDataset does not know, so DontCare: {named}')
     infos = dict(zip(needed, entries, strict=True))
     metainfo = dict(dataset='kitti', categories={c: i for i, c in enumerate(_classes())})
     metainfo['categories']['DontCare'] = -1
@@ -129,15 +137,20 @@ def _frame_info(check: bool, frame: tuple[Path, str]) -> dict:
         images=images,
     )
     if folder.name == 'training':
-        info['instances'] = _instances(folder / 'label_2' / f'{stem}.txt', p2, lidar2rect, scan)
+        labels = _instances(folder / 'label_2' / f'{stem}.txt', p2, lidar2rect, scan)
+        info['instances'], info['unknown'] = labels
+    else:
+        info['unknown'] = Counter()
     return info
 
 
-def _instances(path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path) -> list[dict]:
+def _instances(
+    path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path
+) -> tuple[list[dict], Counter]:
     """Boxes in mmdet3d's form: bottom centre, length, height, width, yaw in camera 0.
 
     The label is -1, DontCare, of classes that mmdet3d's KittiDataset does not know and of boxes
-    without volume.
+    without volume. Also returned is how many objects of which unknown class there are.
     """
     rows = [line.split() for line in common.read_text(path).splitlines()]
     rows = [row for row in rows if row]
@@ -181,7 +194,8 @@ def _instances(path: Path, p2: np.ndarray, lidar2rect: np.ndarray, scan: Path) -
             )
         )
         index += known[i]
-    return instances
+    names = [row[0] for row, labelled in zip(rows, known, strict=True) if labelled]
+    return instances, Counter(name for name in names if name not in classes)
 
 
 def _points_inside(boxes: np.ndarray, lidar2rect: np.ndarray, scan: Path) -> np.ndarray:
