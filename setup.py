@@ -13,7 +13,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_text())[1]
 
-SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'shapely>=2', 'trimesh>=4']
+SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
 TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SIMULATION]
 
 setup(
@@ -35,6 +35,7 @@ setup(
         'pyquaternion>=0.9.9',
         'scikit-learn>=1.3',
         'scipy>=1.9',
+        'shapely>=2',
         'tensorboard>=2.10',
         'terminaltables>=3.1',
         'tqdm>=4.60',

@@ -91,6 +91,7 @@ REQUIREMENTS = (
     Requirement('pyquaternion', '>=0.9.9', 'pip install "pyquaternion>=0.9.9"'),
     Requirement('scikit-learn', '>=1.3', 'pip install "scikit-learn>=1.3"'),  # HDBSCAN
     Requirement('scipy', '>=1.9', 'pip install "scipy>=1.9"'),
+    Requirement('shapely', '>=2', 'pip install "shapely>=2"'),
     Requirement('terminaltables', '>=3.1', 'pip install "terminaltables>=3.1"'),
     Requirement('tqdm', '>=4.60', 'pip install "tqdm>=4.60"'),
 )

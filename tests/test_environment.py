@@ -33,6 +33,7 @@ FIT = {
     'pyquaternion': '0.9.9',
     'scikit-learn': '1.9.1',
     'scipy': '1.17.1',
+    'shapely': '2.0.7',
     'terminaltables': '3.1.10',
     'tqdm': '4.70.1',
 }
