@@ -39,7 +39,8 @@ def test_all_base_configs_are_listed_here(repo):
     metrics = {path.stem: Config.fromfile(path).val_evaluator.type for path in paths}
     # Those of fine-tuning are tested with the configs that use them.
     others = {name for name, metric in metrics.items() if metric != 'CalibrationMetric'}
-    assert {metrics[name] for name in others} == {'LidarSegMetric', 'PanopticMetric'}
+    expected = {'LidarSegMetric', 'PanopticMetric', 'KittiDetectionMetric'}
+    assert {metrics[name] for name in others} == expected
     assert set(metrics) - others == set(EXPECTED)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from mmdet3d.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from nclr_mm.datasets import converters, subsets
@@ -266,3 +267,19 @@ def test_frames_listed_twice_and_missing_info_files(root, tmp_path):
         FileNotFoundError, match=r'gone.pkl is missing; it is made by `python tools'
     ):
         dataset(root, ann_file='gone.pkl')
+
+
+def test_the_base_config_of_simulated_streets(root, repo):
+    cfg = Config.fromfile(repo / 'configs/_base_/datasets/sim-kitti-3d-3class.py')
+    train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    for part in (train, val):
+        part.data_root = str(root)
+    (sampling,) = [stage for stage in train.pipeline if stage.type == 'ObjectSample']
+    sampling.db_sampler.data_root = str(root)
+    sampling.db_sampler.info_path = str(root / 'kitti_dbinfos_train.pkl')
+    low, high = np.split(np.array(cfg.point_cloud_range), 2)
+    for sample in (DATASETS.build(train)[0], DATASETS.build(val)[0]):
+        points = sample['inputs']['points'][:, :3].numpy()
+        assert len(points) > 100 and (points >= low).all() and (points <= high).all()
+    assert set(sample['data_samples'].eval_ann_info['gt_labels_3d']) <= {-1, 0, 1, 2}
+    assert cfg.val_evaluator.ann_file.endswith(val.ann_file)
