@@ -153,8 +153,6 @@ def _table(
     rows = [f'{old}  ->  {new}  {tuple(tensors[new].shape)}' for old, new in sorted(names.items())]
     left_over = sorted(set(state) - set(names))
     rows += [f'{name}  left over  {tuple(state[name].shape)}' for name in left_over]
-    inner = tensors if any(n.startswith('backbone.') for n in tensors) else state
-    bare = {name.removeprefix('pts_'): value for name, value in inner.items()}
-    depths = ' and '.join(map(str, block_depths(bare).values()))
+    depths = ' and '.join(map(str, block_depths(tensors).values()))
     rows.append(f'BEV blocks of {depths} convolutions.')
     return '\n'.join([*rows, f'{len(names)} tensors mapped, {len(left_over)} left over.'])

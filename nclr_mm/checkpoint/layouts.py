@@ -198,10 +198,10 @@ def _require_levels(state: Mapping[str, Tensor]) -> None:
 
 
 def block_depths(state: Mapping[str, Tensor]) -> dict[int, int]:
-    """Number of convolutions of each BEV block, by mmdet3d's names."""
+    """Number of convolutions of each BEV block, by mmdet3d's or OpenPCDet's names."""
     depths: dict[int, int] = {}
     for name, value in state.items():
-        match = re.fullmatch(r'backbone\.blocks\.(\d+)\.\d+\.weight', name)
+        match = re.fullmatch(r'backbone(?:_2d)?\.blocks\.(\d+)\.\d+\.weight', name)
         if match and value.dim() == 4:
             depths[int(match[1])] = depths.get(int(match[1]), 0) + 1
     return dict(sorted(depths.items()))

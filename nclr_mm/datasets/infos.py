@@ -7,6 +7,12 @@ import os.path as osp
 from mmengine.fileio import load
 
 
+def require_info_file(path: str, create_command: str) -> None:
+    """Raise FileNotFoundError, with the command that makes it, where an info file is missing."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'The info file {path} is missing; it is made by {create_command}.')
+
+
 def read_infos(path: str, create_command: str) -> dict:
     """Read an info file and check its outer form.
 
@@ -21,8 +27,7 @@ def read_infos(path: str, create_command: str) -> dict:
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be read, has another form, or lists no sample.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'The info file {path} is missing; it is made by {create_command}.')
+    require_info_file(path, create_command)
     try:
         infos = load(path)
     except OSError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os.path as osp
-
 from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
+from .infos import require_info_file
 from .subsets import FRAMES, choose_and_report
 
 
@@ -38,11 +37,7 @@ class KittiDetectionDataset(KittiDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the info file, choose the frames and name them in the log."""
-        if not osp.isfile(self.ann_file):
-            raise FileNotFoundError(
-                f'The info file {self.ann_file} is missing; it is made by '
-                '`python tools/create_data.py kitti`.'
-            )
+        require_info_file(self.ann_file, '`python tools/create_data.py kitti`')
         entries = super().load_data_list()
         if self.fraction == 1:
             return entries

@@ -68,7 +68,9 @@ def create_kitti_infos(
         raise FileNotFoundError(f'{image_sets} lists no frame in any of {", ".join(SPLITS)}.txt.')
     needed = sorted({frame for chosen in frames.values() for frame in chosen})
     entries = common.map_with_progress(partial(_frame_info, check), needed, workers)
-    unknown = sum((entry.pop('unknown') for entry in entries), Counter())
+    unknown: Counter = Counter()
+    for entry in entries:
+        unknown.update(entry.pop('unknown', ()))
     if unknown:
         named = ', '.join(f'{number} {name}' for name, number in unknown.items())
         print(f'label_2: of classes that KittiDataset does not know, so DontCare: {named}')
@@ -139,8 +141,6 @@ def _frame_info(check: bool, frame: tuple[Path, str]) -> dict:
     if folder.name == 'training':
         labels = _instances(folder / 'label_2' / f'{stem}.txt', p2, lidar2rect, scan)
         info['instances'], info['unknown'] = labels
-    else:
-        info['unknown'] = Counter()
     return info
 
 
