@@ -15,11 +15,13 @@ from . import (
     mmengine_checkpoints,
     mmengine_cpu_amp,
     spconv_cpu_backward,
+    spconv_cpu_scatter,
     spconv_indices,
 )
 
 WORKAROUNDS = (
     spconv_cpu_backward,
+    spconv_cpu_scatter,
     spconv_indices,
     mmengine_checkpoints,
     mmengine_cpu_amp,

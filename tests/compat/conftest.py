@@ -11,9 +11,9 @@ import pytest
 def without_workarounds(tmp_path):
     """Run a script in a fresh interpreter that does not import `nclr_mm`; return its error text."""
 
-    def run(script: str) -> str:
+    def run(script: str, threads: int = 1) -> str:
         (tmp_path / 'script.py').write_text(script)
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': ''}
+        environment = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': ''}
         done = subprocess.run(
             [sys.executable, 'script.py'],
             cwd=tmp_path,
