@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 
 def read_bev(
@@ -35,7 +35,7 @@ def read_bev(
         ValueError: if the grid's number of voxels is not the map's times one whole stride.
     """
     size = bev.shape[:1:-1]  # along x, along y
-    places = []
+    corners, shares = [], []
     for axis, cells in enumerate(size):
         low, high = point_cloud_range[axis], point_cloud_range[axis + 3]
         voxels = round((high - low) / voxel_size[axis])
@@ -46,17 +46,21 @@ def read_bev(
                 f'{voxel_size[axis]} m in point_cloud_range {list(point_cloud_range)}: choose a '
                 "range of a multiple of the network's stride."
             )
-        places.append(((xyz[:, axis] - low) / voxel_size[axis] - 0.5) / stride)
-    height, width = bev.shape[-2:]
-    grid = xyz.new_zeros((len(xyz), 2))
-    grid[:, 0] = 2 * places[0] / max(width - 1, 1) - 1
-    grid[:, 1] = 2 * places[1] / max(height - 1, 1) - 1
-    counts = list(counts)
-    padded = pad_sequence(grid.split(counts), batch_first=True)
-    # Positions are read in float32 also under autocast.
-    features = F.grid_sample(
-        bev.float(), padded[:, None], mode='bilinear', padding_mode='border', align_corners=True
+        place = ((xyz[:, axis] - low) / voxel_size[axis] - 0.5) / stride
+        place = place.clamp(0, cells - 1)
+        before = place.long().clamp(max=max(cells - 2, 0))
+        after = (before + 1).clamp(max=cells - 1)
+        share = place - before
+        corners.append(torch.stack([before, after], 1))
+        shares.append(torch.stack([1 - share, share], 1))
+    sample = torch.arange(len(counts), device=xyz.device)
+    sample = sample.repeat_interleave(torch.as_tensor(list(counts), device=xyz.device))
+    rows = sample[:, None, None] * size[1] + corners[1][:, :, None]
+    cells = rows * size[0] + corners[0][:, None]  # (N, 2, 2)
+    weights = shares[1][:, :, None] * shares[0][:, None]
+    # Positions are read in float32 also under autocast. Whole rows of channels are read, where
+    # grid_sample would read each channel far from the next one.
+    table = bev.float().permute(0, 2, 3, 1).flatten(0, 2)
+    return F.embedding_bag(
+        cells.flatten(1), table, mode='sum', per_sample_weights=weights.flatten(1).to(table.dtype)
     )
-    features = features[:, :, 0].transpose(1, 2)
-    present = pad_sequence([g.new_ones(len(g)).bool() for g in grid.split(counts)], True)
-    return features[present]
