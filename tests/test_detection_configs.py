@@ -14,7 +14,7 @@ LEAVES = sorted((CONFIGS / 'det3d').glob('*.py'))
 OFFICIAL = [path for path in LEAVES if '8xb' in path.stem and 'kitti' in path.stem]
 FRAMES = [path for path in LEAVES if path.stem.endswith('kitti-frames')]
 PRETRAINED = {
-    'sim-kitti-3d-3class': 'nclr/nclr_second-small_spconv_lite0_1xb1-5000i_sim-kitti.py',
+    'sim-kitti-3d-3class': 'nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py',
     'kitti-3d-3class': 'nclr/nclr_second_spconv_r50-dino_1xb4-50e_kitti.py',
     'nus-3d': 'nclr/nclr_second_spconv_r50-dino_1xb10-50e_nus.py',
 }

@@ -2,6 +2,6 @@
 _base_ = [
     '../_base_/models/nclr_second-small_lite0.py',
     '../_base_/datasets/sim-kitti-calib.py',
-    '../_base_/schedules/pretrain-5000i.py',
+    '../_base_/schedules/pretrain-2500i.py',
     '../_base_/iter_runtime.py',
 ]

@@ -1,8 +1,8 @@
-# For CPUs and small data: large voxels, a narrow BEV backbone, and the small image branch. The
-# sparse encoder is SECOND's own, whose cells are 1.28 m here: the neck ends at cells of 0.32 m.
+# For CPUs and small data: large voxels, a sparse encoder of three stages, and the small image
+# branch. The sparse encoder ends at cells of 0.8 m, the neck at 0.4 m as in the official network.
 _base_ = ['./nclr_second_r50.py']
-voxel_size = [0.16, 0.16, 0.1]
-voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+voxel_size = [0.2, 0.2, 0.2]
+voxel_range = [-38.4, -38.4, -3, 38.4, 38.4, 1]
 
 model = dict(
     voxel_size=voxel_size,
@@ -13,9 +13,13 @@ model = dict(
         mean=[127.0, 127.0, 127.0],
         std=[128.0, 128.0, 128.0],
     ),
-    middle_encoder=dict(sparse_shape=[41, 640, 640]),
+    middle_encoder=dict(
+        sparse_shape=[21, 384, 384],
+        encoder_channels=((16,), (32, 32), (64, 64)),
+        encoder_paddings=((1,), (1, 1), (1, 1)),
+    ),
     backbone=dict(layer_nums=[2, 2], out_channels=[64, 128]),
-    neck=dict(in_channels=[64, 128], upsample_strides=[4, 8], out_channels=[64, 64]),
+    neck=dict(in_channels=[64, 128], upsample_strides=[2, 4], out_channels=[64, 64]),
     img_backbone=dict(_delete_=True, type='EfficientNetLite0', out_strides=(4, 8, 16, 32)),
     img_neck=dict(in_channels=[24, 40, 112, 320], in_strides=[4, 8, 16, 32]),
     calib_head=dict(

@@ -1,7 +1,9 @@
 # PV-RCNN on the small network of second-small_kitti.py: a quarter of the keypoints, of the
 # proposals and of the regions that are refined, 64 points in each, and narrower layers.
-voxel_size = [0.16, 0.16, 0.1]
-voxel_range = [0, -39.68, -3, 69.12, 39.68, 1]
+voxel_size = [0.2, 0.2, 0.2]
+voxel_range = [0, -25.6, -3, 51.2, 25.6, 1]
+# Statistics that keep up with some hundred steps.
+norm = dict(eps=1e-3, momentum=0.05)
 sampled = dict(type='StackedSAModuleMSG', sample_nums=(16, 16), use_xyz=True)
 narrow = dict(sampled, mlp_channels=((16, 16), (16, 16)))
 wide = dict(sampled, mlp_channels=((32, 32), (32, 32)))
@@ -37,7 +39,10 @@ model = dict(
     middle_encoder=dict(
         type='SparseEncoder',
         in_channels=4,
-        sparse_shape=[41, 496, 432],
+        sparse_shape=[21, 256, 256],
+        encoder_channels=((16,), (32, 32), (64, 64)),
+        encoder_paddings=((1,), (1, 1), (1, 1)),
+        norm_cfg=dict(norm, type='BN1d'),
         order=('conv', 'norm', 'act'),
         return_middle_feats=True,
     ),
@@ -51,11 +56,10 @@ model = dict(
             dict(narrow, in_channels=16, scale_factor=1, radius=(0.4, 0.8)),
             dict(narrow, in_channels=32, scale_factor=2, radius=(0.8, 1.2)),
             dict(wide, in_channels=64, scale_factor=4, radius=(1.2, 2.4)),
-            dict(wide, in_channels=64, scale_factor=8, radius=(2.4, 4.8)),
         ],
         rawpoints_sa_cfgs=dict(narrow, in_channels=1, radius=(0.4, 0.8)),
         bev_feat_channel=256,
-        bev_scale_factor=8,
+        bev_scale_factor=4,
     ),
     backbone=dict(
         type='SECOND',
@@ -63,12 +67,14 @@ model = dict(
         layer_nums=[2, 2],
         layer_strides=[1, 2],
         out_channels=[64, 128],
+        norm_cfg=dict(norm, type='BN'),
     ),
     neck=dict(
         type='SECONDFPN',
         in_channels=[64, 128],
-        upsample_strides=[4, 8],
+        upsample_strides=[2, 4],
         out_channels=[64, 64],
+        norm_cfg=dict(norm, type='BN'),
     ),
     rpn_head=dict(
         type='PartA2RPNHead',
@@ -80,9 +86,9 @@ model = dict(
         anchor_generator=dict(
             type='Anchor3DRangeGenerator',
             ranges=[
-                [0, -39.68, -0.6, 69.12, 39.68, -0.6],
-                [0, -39.68, -0.6, 69.12, 39.68, -0.6],
-                [0, -39.68, -1.78, 69.12, 39.68, -1.78],
+                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
+                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
+                [0, -25.6, -1.78, 51.2, 25.6, -1.78],
             ],
             sizes=[[0.8, 0.6, 1.73], [1.76, 0.6, 1.73], [3.9, 1.6, 1.56]],
             rotations=[0, 1.57],
@@ -103,8 +109,8 @@ model = dict(
         num_classes=3,
         semantic_head=dict(
             type='ForegroundSegmentationHead',
-            # Keypoints before they are fused: points 32, four levels 32 + 32 + 64 + 64, BEV 256.
-            in_channels=480,
+            # Keypoints before they are fused: points 32, three levels 32 + 32 + 64, BEV 256.
+            in_channels=416,
             extra_width=0.1,
             loss_seg=dict(
                 type='mmdet.FocalLoss',

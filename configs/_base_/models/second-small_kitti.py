@@ -1,21 +1,33 @@
 # SECOND on the small network of nclr_second-small_lite0.py, in front of the car as on KITTI.
 _base_ = ['mmdet3d::_base_/models/second_hv_secfpn_kitti.py']
-voxel_size = [0.16, 0.16, 0.1]
-voxel_range = [0, -39.68, -3, 69.12, 39.68, 1]
+voxel_size = [0.2, 0.2, 0.2]
+voxel_range = [0, -25.6, -3, 51.2, 25.6, 1]
+# Statistics that keep up with some hundred steps.
+norm = dict(eps=1e-3, momentum=0.05)
 
 model = dict(
     data_preprocessor=dict(voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range)),
-    middle_encoder=dict(sparse_shape=[41, 496, 432]),
-    backbone=dict(layer_nums=[2, 2], out_channels=[64, 128]),
-    neck=dict(in_channels=[64, 128], upsample_strides=[4, 8], out_channels=[64, 64]),
+    middle_encoder=dict(
+        sparse_shape=[21, 256, 256],
+        encoder_channels=((16,), (32, 32), (64, 64)),
+        encoder_paddings=((1,), (1, 1), (1, 1)),
+        norm_cfg=dict(norm, type='BN1d'),
+    ),
+    backbone=dict(layer_nums=[2, 2], out_channels=[64, 128], norm_cfg=dict(norm, type='BN')),
+    neck=dict(
+        in_channels=[64, 128],
+        upsample_strides=[2, 4],
+        out_channels=[64, 64],
+        norm_cfg=dict(norm, type='BN'),
+    ),
     bbox_head=dict(
         in_channels=128,
         feat_channels=128,
         anchor_generator=dict(
             ranges=[
-                [0, -39.68, -0.6, 69.12, 39.68, -0.6],
-                [0, -39.68, -0.6, 69.12, 39.68, -0.6],
-                [0, -39.68, -1.78, 69.12, 39.68, -1.78],
+                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
+                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
+                [0, -25.6, -1.78, 51.2, 25.6, -1.78],
             ]
         ),
     ),
