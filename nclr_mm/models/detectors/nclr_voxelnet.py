@@ -62,7 +62,7 @@ class NCLRVoxelNet(NCLR):
             channels = sum(block[0].out_channels for block in self.neck.deblocks)
             return voxels['xyz'].new_zeros((0, channels)) + touched
         features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
-        # Each stage of SparseEncoder but the first halves the grid along x and y; SECOND's has four.
+        # All stages of SparseEncoder but the first halve the grid along x and y; SECOND has four.
         stride = 2 ** (self.middle_encoder.stage_num - 1)
         with running_statistics_if_alone(self.middle_encoder, coors[:, [0, 2, 3]], stride):
             features = self.middle_encoder(features, coors, len(counts))

@@ -1,6 +1,6 @@
-# PV-RCNN overfits the first three frames of KITTI's training set, trained and tested as they are.
+# SECOND overfits the first three frames of KITTI's training set, trained and tested as they are.
 #   python tools/create_data.py kitti
-_base_ = ['./pv-rcnn_8xb2-80e_kitti-3d-3class.py']
+_base_ = ['./second_8xb6-80e_kitti-3d-3class.py']
 iterations = 100
 peak = 3e-3
 frames = dict(ann_file='kitti_infos_trainval.pkl', indices=3)
@@ -17,8 +17,9 @@ model = dict(
     neck=dict(norm_cfg=dict(norm, type='BN')),
 )
 
+# Statistics of one frame alone would change from step to step.
 train_dataloader = dict(
-    batch_size=1,
+    batch_size=3,
     num_workers=1,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(times=1, dataset=dict(frames, pipeline=train_pipeline)),

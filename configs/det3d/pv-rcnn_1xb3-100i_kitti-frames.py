@@ -1,7 +1,7 @@
-# SECOND overfits the first three frames of KITTI's training set, trained and tested as they are.
+# PV-RCNN overfits the first three frames of KITTI's training set, trained and tested as they are.
 #   python tools/create_data.py kitti
-_base_ = ['./second_8xb6-80e_kitti-3d-3class.py']
-iterations = 300
+_base_ = ['./pv-rcnn_8xb2-80e_kitti-3d-3class.py']
+iterations = 100
 peak = 3e-3
 frames = dict(ann_file='kitti_infos_trainval.pkl', indices=3)
 # Without what varies them: sampled objects, noise, mirror images, rotation.
@@ -9,7 +9,7 @@ plain = ['LoadPointsFromFile', 'LoadAnnotations3D', 'PointsRangeFilter', 'Object
 plain += ['PointShuffle', 'Pack3DDetInputs']
 train_pipeline = [s for s in _base_.train_pipeline if s['type'] in plain]
 
-# Statistics that keep up with 300 steps.
+# Statistics that keep up with 100 steps.
 norm = dict(eps=1e-3, momentum=0.1)
 model = dict(
     middle_encoder=dict(norm_cfg=dict(norm, type='BN1d')),
@@ -17,8 +17,9 @@ model = dict(
     neck=dict(norm_cfg=dict(norm, type='BN')),
 )
 
+# Statistics of one frame alone would change from step to step.
 train_dataloader = dict(
-    batch_size=1,
+    batch_size=3,
     num_workers=1,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(times=1, dataset=dict(frames, pipeline=train_pipeline)),
