@@ -18,6 +18,7 @@ def test_applying_twice_changes_nothing():
     def state():
         return (
             getattr(ops, 'get_current_stream', None),
+            getattr(ops, 'SpconvOps', None),
             amp_optimizer_wrapper.is_cuda_available,
             MinkUNetBackbone.__init__,
             SparseConvTensor.__init__,

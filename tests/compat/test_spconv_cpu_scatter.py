@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 # Compares spconv's convolutions, and their gradients, with dense ones.
 SCRIPT = """
 import torch
@@ -30,10 +32,14 @@ for _ in range(3):
         torch.autograd.grad((dense * gain).sum(), wanted),
     )
 """
-# The backward pass has a fault of its own where there is no CUDA.
-FORWARD = SCRIPT[: SCRIPT.index('    wanted =')]
+# The backward pass has a fault of its own where there is no CUDA. More passes, for a busy machine
+# may run the threads one after the other, and they then do not disturb each other.
+FORWARD = SCRIPT[: SCRIPT.index('    wanted =')].replace('range(3)', 'range(30)')
 
 
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason='threads disturb each other on two cores or more'
+)
 def test_upstream_fault(without_workarounds):
     assert 'Tensor-likes are not close' in without_workarounds(FORWARD, threads=4)
 

@@ -1,5 +1,5 @@
 # KITTI object detection on simulated streets (see sim-kitti-calib.py): mmdet3d's pipelines for
-# KITTI within a whole number of voxels of 0.16 m.
+# KITTI within a whole number of voxels of 0.2 m.
 dataset_type = 'KittiDetectionDataset'
 data_root = 'data/streets/kitti/'
 point_cloud_range = [0, -25.6, -3, 51.2, 25.6, 1]

@@ -48,19 +48,19 @@ def read_bev(
             )
         place = ((xyz[:, axis] - low) / voxel_size[axis] - 0.5) / stride
         place = place.clamp(0, cells - 1)
-        before = place.long().clamp(max=max(cells - 2, 0))
+        before = place.long()
         after = (before + 1).clamp(max=cells - 1)
         share = place - before
         corners.append(torch.stack([before, after], 1))
         shares.append(torch.stack([1 - share, share], 1))
     sample = torch.arange(len(counts), device=xyz.device)
-    sample = sample.repeat_interleave(torch.as_tensor(list(counts), device=xyz.device))
+    sample = sample.repeat_interleave(torch.tensor(counts, device=xyz.device))
     rows = sample[:, None, None] * size[1] + corners[1][:, :, None]
-    cells = rows * size[0] + corners[0][:, None]  # (N, 2, 2)
+    places = rows * size[0] + corners[0][:, None]  # (N, 2, 2)
     weights = shares[1][:, :, None] * shares[0][:, None]
     # Positions are read in float32 also under autocast. Whole rows of channels are read, where
     # grid_sample would read each channel far from the next one.
     table = bev.float().permute(0, 2, 3, 1).flatten(0, 2)
     return F.embedding_bag(
-        cells.flatten(1), table, mode='sum', per_sample_weights=weights.flatten(1).to(table.dtype)
+        places.flatten(1), table, mode='sum', per_sample_weights=weights.flatten(1).to(table.dtype)
     )
