@@ -14,7 +14,9 @@ HERE = Path(__file__).resolve().parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_text())[1]
 
 SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
-TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SIMULATION]
+# Formats of scans other than .bin and .npy.
+SCANS = ['laspy>=2.5', 'lazrs>=0.6', 'plyfile>=1', 'pypcd4>=1']
+TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SCANS, *SIMULATION]
 
 setup(
     name='nclr_mm',
@@ -42,6 +44,7 @@ setup(
     ],
     extras_require={
         'sim': SIMULATION,
+        'scans': SCANS,
         'nuscenes': ['nuscenes-devkit>=1.1.11'],
         'test': TEST,
         'dev': [*TEST, 'mypy>=1.10', 'pre-commit>=3', 'ruff>=0.6'],

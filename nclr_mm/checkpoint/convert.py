@@ -59,7 +59,7 @@ def looks_like_checkpoint(path: str | Path) -> bool:
         return file.read(4).startswith((b'PK\x03\x04', b'\x80'))
 
 
-def read_checkpoint(path: str | Path, key: str) -> dict[str, Tensor]:
+def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     """Read the tensors of a checkpoint without running code from it.
 
     Args:
@@ -67,7 +67,8 @@ def read_checkpoint(path: str | Path, key: str) -> dict[str, Tensor]:
         key: field that holds the tensors.
 
     Returns:
-        The tensors by name, without the prefix ``module.`` of distributed training.
+        The tensors by name, without the prefix ``module.`` of distributed training, and as
+        ``_metadata`` the versions of their modules, as in ``nn.Module.state_dict``.
 
     Raises:
         FileNotFoundError, ValueError: one sentence naming the file, and what it needs.
@@ -96,11 +97,17 @@ def read_checkpoint(path: str | Path, key: str) -> dict[str, Tensor]:
                 [*map(str, list(content)[:8]), *(['...'] if len(content) > 8 else [])]
             )
         raise ValueError(f'{path} has no field {key!r} with tensors; it holds {fields}.')
-    return {
-        name.removeprefix('module.'): value
+    state = OrderedDict(
+        (name.removeprefix('module.'), value)
         for name, value in content[key].items()
         if isinstance(value, Tensor)
-    }
+    )
+    # The versions of modules, by which mmdet3d tells the layout of sparse kernels.
+    state._metadata = OrderedDict(
+        ('' if name == 'module' else name.removeprefix('module.'), version)
+        for name, version in getattr(content[key], '_metadata', {}).items()
+    )
+    return state
 
 
 def convert(direction: str, source: str | Path, target: str | Path) -> str:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
@@ -20,6 +21,9 @@ __all__ = [
     'report_user_errors',
     'require_checkpoint',
 ]
+
+
+Prepared = TypeVar('Prepared')
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,14 +88,17 @@ def require_checkpoint(checkpoint: str | None) -> None:
         raise ValueError(f'{checkpoint} is not a checkpoint of torch.save.')
 
 
-def report_user_errors(prepare: Callable[[], Config]) -> Config:
+def report_user_errors(prepare: Callable[[], Prepared]) -> Prepared:
     """Call ``prepare``; end the program with one sentence where the user's input is wrong.
 
     Only preparation is guarded: an error while training is a fault, and keeps its traceback.
+
+    Returns:
+        What ``prepare`` returns, such as the config.
     """
     try:
         return prepare()
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, SyntaxError, ImportError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr)
         sys.exit(2)

@@ -8,6 +8,7 @@ from .overlay import (
     draw_points,
     overlay_heatmap,
     project_overlay,
+    save_image,
     tile,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     'plot_curves',
     'project_overlay',
     'read_scalars',
+    'save_image',
     'smooth',
     'tile',
 ]

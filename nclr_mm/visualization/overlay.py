@@ -5,7 +5,9 @@ integers, as everywhere in the package.
 """
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ __all__ = [
     'draw_points',
     'overlay_heatmap',
     'project_overlay',
+    'save_image',
     'tile',
 ]
 
@@ -292,6 +295,28 @@ def tile(
             left += width + pad
         top += header + height + pad
     return sheet
+
+
+def save_image(path: str | os.PathLike, image_rgb: np.ndarray) -> Path:
+    """Write a picture at once: a reader sees the old one or the whole new one.
+
+    Args:
+        path: its ending gives the format (jpg, png).
+        image_rgb: (H, W, 3) uint8.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    if not cv2.imwrite(str(partial), image_rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+        raise OSError(f'{path} could not be written.')
+    os.replace(partial, path)
+    return path
 
 
 def _put_text(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmdet3d.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from nclr_mm.visualization import calibration_sheet
+from nclr_mm.visualization import calibration_sheet, save_image
 
 
 @HOOKS.register_module()
@@ -94,12 +92,6 @@ class CalibrationVisualizationHook(Hook):
         parts = [meta.get('sample_idx', self._seen - 1), meta.get('repeat_idx'), camera_name]
         # Sample names may hold slashes and the like.
         name = re.sub(r'[^\w.-]+', '_', '_'.join(str(part) for part in parts if part is not None))
-        folder = Path(runner.work_dir, self.out_dir, stage)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f'{name}.jpg'
-        partial = folder / f'.{name}.{os.getpid()}.jpg'
-        if not cv2.imwrite(str(partial), sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise OSError(f'{path} could not be written.')
-        os.replace(partial, path)
+        save_image(Path(runner.work_dir, self.out_dir, stage, f'{name}.jpg'), sheet)
         # No slash: mmengine's local backend would take it for a folder that does not exist.
         runner.visualizer.add_image(f'{stage.split("_")[0]}_{name}', sheet, step=runner.iter)

@@ -43,6 +43,10 @@ class NCLR(Base3DDetector):
         """Run the point branch on the data preprocessor's ``voxels``; returns (Nv, Cp)."""
         return self.backbone(voxels['voxels'], voxels['coors'])
 
+    def extract_img_feat(self, imgs: Tensor) -> Tensor:
+        """Run the image branch on images (B, V, 3, H, W); returns (B*V, C, h, w)."""
+        return self.img_neck(self.img_backbone(imgs.flatten(0, 1)))
+
     def extract_feat(self, inputs: dict) -> tuple[Tensor, Tensor]:
         """Run both branches.
 
@@ -52,9 +56,7 @@ class NCLR(Base3DDetector):
         Returns:
             Voxel features (Nv, Cp) and image features (B*V, C, h, w).
         """
-        point_features = self.extract_point_feat(inputs['voxels'])
-        image_features = self.img_neck(self.img_backbone(inputs['imgs'].flatten(0, 1)))
-        return point_features, image_features
+        return self.extract_point_feat(inputs['voxels']), self.extract_img_feat(inputs['imgs'])
 
     def extract_scene(self, inputs: dict, data_samples: list) -> Scene:
         """Run both branches and hand their features to the head's form."""

@@ -1,5 +1,5 @@
 from .clustering import HDBSCANClustering, MeanShiftClustering
-from .pose_solvers import OpenCVSolver, PoseEstimate, PoseLibSolver, PoseSolver
+from .pose_solvers import OpenCVSolver, PoseEstimate, PoseLibSolver, PoseSolver, refine_pose
 
 __all__ = [
     'HDBSCANClustering',
@@ -8,4 +8,5 @@ __all__ = [
     'PoseEstimate',
     'PoseLibSolver',
     'PoseSolver',
+    'refine_pose',
 ]

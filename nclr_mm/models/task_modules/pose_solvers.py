@@ -129,9 +129,7 @@ class PoseSolver(ABC):
         if usable.sum() < max(self.min_inliers, MIN_MATCHES):
             return failed
 
-        focal = abs(cam2img[0, 0])
-        rays = np.linalg.solve(cam2img, _homogeneous(pixels[usable]).T).T
-        normalised = np.ascontiguousarray(focal * rays[:, :2] / rays[:, 2:])
+        normalised, focal = _normalise(pixels[usable], cam2img)
         pose = self._solve_normalised(np.ascontiguousarray(points[usable]), normalised, focal)
         if pose is None or not self._is_possible(pose):
             return failed
@@ -227,9 +225,8 @@ class PoseLibSolver(PoseSolver):
     def _solve_normalised(
         self, points: np.ndarray, pixels: np.ndarray, focal: float
     ) -> np.ndarray | None:
-        camera = dict(model='SIMPLE_PINHOLE', width=0, height=0, params=[focal, 0.0, 0.0])
         pose, _ = poselib.estimate_absolute_pose(
-            pixels, points, camera, self.ransac_options, self.bundle_options
+            pixels, points, _camera(focal), self.ransac_options, self.bundle_options
         )
         return _pose_matrix(pose.R, pose.t)
 
@@ -284,6 +281,47 @@ class OpenCVSolver(PoseSolver):
             # OpenCV raises on some degenerate problems (coinciding or collinear points): no pose.
             return None
         return _pose_matrix(cv2.Rodrigues(rotation)[0], translation.ravel())
+
+
+def refine_pose(
+    points: np.ndarray,
+    pixels: np.ndarray,
+    cam2img: np.ndarray,
+    lidar2cam: np.ndarray,
+    loss_scale: float,
+) -> np.ndarray:
+    """Minimise the reprojection errors of matches, with a Cauchy loss, from a pose nearby.
+
+    Args:
+        points: (M, 3) LiDAR points in metres, M at least 4.
+        pixels: (M, 2) pixels (u, v).
+        cam2img: (3, 3) intrinsics.
+        lidar2cam: (4, 4) pose to begin with.
+        loss_scale: error in pixels from which on a match counts less and less.
+
+    Returns:
+        (4, 4) the refined pose.
+    """
+    points, pixels = (np.ascontiguousarray(x, dtype=np.float64) for x in (points, pixels))
+    normalised, focal = _normalise(pixels, cam2img)
+    start = poselib.CameraPose()
+    start.R, start.t = lidar2cam[:3, :3], lidar2cam[:3, 3]
+    bundle_options = dict(loss_type='CAUCHY', loss_scale=float(loss_scale))
+    pose, _ = poselib.refine_absolute_pose(
+        normalised, points, start, _camera(focal), bundle_options
+    )
+    return _pose_matrix(pose.R, pose.t)
+
+
+def _camera(focal: float) -> dict:
+    return dict(model='SIMPLE_PINHOLE', width=0, height=0, params=[focal, 0.0, 0.0])
+
+
+def _normalise(pixels: np.ndarray, cam2img: np.ndarray) -> tuple[np.ndarray, float]:
+    """Pixels of a camera with one focal length, which is returned too, and no principal point."""
+    focal = abs(cam2img[0, 0])
+    rays = np.linalg.solve(cam2img, _homogeneous(pixels).T).T
+    return np.ascontiguousarray(focal * rays[:, :2] / rays[:, 2:]), focal
 
 
 def _check_input(points: np.ndarray, pixels: np.ndarray, cam2img: np.ndarray) -> None:

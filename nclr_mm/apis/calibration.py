@@ -1,0 +1,308 @@
+"""Calibrating cameras against a LiDAR with a pretrained model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmdet3d.registry import TRANSFORMS
+from mmdet3d.structures import LiDARPoints
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from nclr_mm.calibration import Estimate, Matches, Thresholds, estimate_pose, pose_distance
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_image
+from nclr_mm.datasets.scans import read_scan
+from nclr_mm.datasets.transforms import RigidPerturbation
+
+__all__ = ['CameraCalibration', 'calibrate']
+
+# Steps of a test pipeline that this module does itself.
+_OWN_STEPS = ('LoadLidarPoints', 'LoadCalibratedImages', 'SampleCameras', 'RigidPerturbation')
+
+Points = np.ndarray | str | os.PathLike
+Image = np.ndarray | str | os.PathLike
+
+
+@dataclass
+class CameraCalibration(Estimate):
+    """What :func:`calibrate` found for one camera: an :class:`Estimate` and more.
+
+    Attributes:
+        camera: its name.
+        cam2img: (3, 3) its intrinsics, of the image as it was given.
+        image_size: (height, width) of that image.
+        initial: (4, 4) the pose that it was said to have, or None.
+        change: angle (degrees) and distance (metres) from ``initial`` to the estimate, or None.
+    """
+
+    camera: str = ''
+    cam2img: np.ndarray | None = None
+    image_size: tuple[int, int] = (0, 0)
+    initial: np.ndarray | None = None
+    change: tuple[float, float] | None = None
+
+
+@torch.no_grad()
+def calibrate(
+    model: nn.Module,
+    points: Points | Sequence[Points],
+    images: Sequence[Image] | Sequence[Sequence[Image]],
+    cam2img: Sequence | np.ndarray,
+    initial: Sequence | np.ndarray | None = None,
+    cameras: Sequence[str] | None = None,
+    looks: int = 8,
+    intensity_scale: float = 1.0,
+    thresholds: Thresholds = Thresholds(),  # noqa: B008 (frozen)
+    seed: int = 0,
+) -> dict[str, CameraCalibration]:
+    """Find the pose of each camera from one frame or from several frames of the same rig.
+
+    The network looks at each frame ``looks`` times, the points being moved each time by another
+    motion of the kind that it was trained with (the first time not at all). All matches of all
+    looks and frames are joined to one pose a camera.
+
+    Args:
+        model: a trained NCLR model of :func:`init_model`.
+        points: (N, >= 4) x, y, z in metres and intensity, in the LiDAR's frame with z up; or the
+            file of a scan (:func:`nclr_mm.datasets.read_scan`). Several frames: a list of these.
+        images: V images, one a camera: uint8 BGR arrays (H, W, 3) as of ``cv2.imread``, or files;
+            free of lens distortion, and taken when the scan was. Several frames: a list of F lists.
+        cam2img: (V, 3, 3) intrinsics in pixels of these images.
+        initial: (V, 4, 4) what ``lidar2cam`` is thought to be, in metres; only compared with.
+        cameras: names of the cameras; by default ``'0'``, ``'1'``, ...
+        looks: at each frame, at least 1.
+        intensity_scale: factor that brings intensities to the unit of the data that the model was
+            trained on.
+        thresholds: of the verdict.
+        seed: of the motions and of the bootstrap; the same seed gives the same result.
+
+    Returns:
+        Name of a camera -> its calibration, whose ``lidar2cam`` (4, 4) takes points to the camera
+        (x right, y down, z forward, metres).
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if an input does not fit, saying which.
+    """
+    if looks < 1:
+        raise ValueError(f'looks must be at least 1, got {looks}.')
+    frames = _frames(points, images)
+    cam2img = check_intrinsics(np.asarray(cam2img), 'cam2img')
+    number = len(frames[0][1])
+    if cam2img.shape != (number, 3, 3):
+        raise ValueError(
+            f'cam2img must hold a 3x3 matrix for each of the {number} cameras, got the shape '
+            f'{cam2img.shape}.'
+        )
+    names = [str(i) for i in range(number)] if cameras is None else [str(c) for c in cameras]
+    if len(names) != number or len(set(names)) != number:
+        raise ValueError(f'cameras must name the {number} cameras, each by its own name: {names}.')
+    if initial is not None:
+        initial = check_rigid(np.asarray(initial), 'initial')
+        if initial.shape != (number, 4, 4):
+            raise ValueError(
+                f'initial must hold a 4x4 matrix for each of the {number} cameras, got the shape '
+                f'{initial.shape}.'
+            )
+
+    network = _Network(model, names, seed)
+    image_sizes = None
+    per_look = []
+    for index, (scan, pictures) in enumerate(frames):
+        scan = _points(scan, intensity_scale, index)
+        pictures = [_image(picture, index) for picture in pictures]
+        sizes = [picture.shape[:2] for picture in pictures]
+        image_sizes = image_sizes or sizes
+        if sizes != image_sizes:
+            raise ValueError(
+                f'The images of frame {index} are of {sizes} pixels (height, width), those of '
+                f'frame 0 of {image_sizes}; the intrinsics hold for one size.'
+            )
+        per_look += network.look(scan, pictures, cam2img, index, looks)
+
+    solver = model.calib_head.solver
+    result = {}
+    for i, name in enumerate(names):
+        estimate = estimate_pose(
+            Matches.join([look.matches[i] for look in per_look]),
+            [look.poses[i] for look in per_look],
+            network.cam2img[i],
+            network.image_size,
+            solver,
+            thresholds,
+            seed=seed,
+        )
+        # The network saw a resized image.
+        estimate.reproj_error *= cam2img[i, 0, 0] / abs(network.cam2img[i, 0, 0])
+        before = None if initial is None else initial[i]
+        known = before is not None and estimate.verdict != 'failed'
+        result[name] = CameraCalibration(
+            **vars(estimate),
+            camera=name,
+            cam2img=cam2img[i],
+            image_size=image_sizes[i],
+            initial=before,
+            change=pose_distance(estimate.lidar2cam, before) if known else None,
+        )
+    return result
+
+
+@dataclass
+class _Look:
+    """What one look gave each camera: matches in the LiDAR's own frame, and a pose or None."""
+
+    matches: list[tuple[np.ndarray, np.ndarray]]
+    poses: list[np.ndarray | None]
+
+
+class _Network:
+    """Runs the test pipeline of a model's config, but for loading and perturbation, and the model.
+
+    Attributes:
+        cam2img: (V, 3, 3) intrinsics of the images that the network saw last.
+        image_size: (height, width) of them.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str], seed: int) -> None:
+        config = getattr(model, 'cfg', None)
+        if config is None or not hasattr(model, 'calib_head'):
+            raise ValueError('model must be an NCLR model of nclr_mm.apis.init_model.')
+        init_default_scope(config.get('default_scope', 'mmdet3d'))
+        steps = _test_pipeline(config)
+        self.model = model
+        self.names = list(names)
+        self.seed = seed
+        self.pipeline = Compose(
+            [TRANSFORMS.build(step) for step in steps if step['type'] not in _OWN_STEPS]
+        )
+        motion = next((step for step in steps if step['type'] == 'RigidPerturbation'), {})
+        settings = {key: value for key, value in motion.items() if key != 'type'}
+        self.motion = RigidPerturbation(**dict(settings, seed_by_sample=True, seed=seed))
+        self.cam2img = None
+        self.image_size = (0, 0)
+
+    def look(
+        self,
+        points: np.ndarray,
+        images: Sequence[np.ndarray],
+        cam2img: np.ndarray,
+        frame: int,
+        looks: int,
+    ) -> list[_Look]:
+        """Look at a frame several times."""
+        found, image_features = [], None
+        for index in range(looks):
+            motion = np.eye(4)
+            if index:
+                motion = self.motion.draw(dict(sample_idx=frame, repeat_idx=index))
+            inputs, sample = self._prepare(points, images, cam2img, motion)
+            if image_features is None:  # they do not depend on the points
+                image_features = self.model.extract_img_feat(inputs['imgs'])
+            head = self.model.calib_head
+            scene = head.make_scene(
+                self.model.extract_point_feat(inputs['voxels']),
+                inputs['voxels'],
+                image_features,
+                [sample],
+                tuple(inputs['imgs'].shape[-2:]),
+            )
+            found.append(_in_own_frame(head.predict(scene)[0], motion))
+        return found
+
+    def _prepare(self, points, images, cam2img, motion) -> tuple[dict, object]:
+        moved = points.copy()
+        moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
+        results = dict(
+            sample_idx=0,
+            points=LiDARPoints(torch.from_numpy(moved.astype(np.float32)), points_dim=4),
+            img=[image.copy() for image in images],
+            cam_names=self.names,
+            cam2img=cam2img.copy(),
+            # The truth is what is asked for; nothing of a prediction depends on it.
+            lidar2cam=np.tile(np.eye(4), (len(images), 1, 1)),
+        )
+        packed = self.pipeline(results)
+        batch = dict(
+            inputs={key: [value] for key, value in packed['inputs'].items()},
+            data_samples=[packed['data_samples']],
+        )
+        batch = self.model.data_preprocessor(batch, False)
+        sample = batch['data_samples'][0]
+        self.cam2img = np.asarray(sample.metainfo['cam2img'], dtype=np.float64)
+        self.image_size = tuple(batch['inputs']['imgs'].shape[-2:])
+        return batch['inputs'], sample
+
+
+def _in_own_frame(pred, motion: np.ndarray) -> _Look:
+    """Undo the motion of the points in a prediction."""
+    back = np.linalg.inv(motion)
+    matches, poses = [], []
+    for i in range(len(pred.valid)):
+        mask = pred.match_mask[i]
+        points = pred.match_points[i, mask].double().numpy()
+        matches.append(
+            (points @ back[:3, :3].T + back[:3, 3], pred.match_pixels[i, mask].double().numpy())
+        )
+        poses.append(pred.lidar2cam[i].numpy() @ motion if pred.valid[i] else None)
+    return _Look(matches, poses)
+
+
+def _test_pipeline(config: Mapping) -> list[ConfigDict]:
+    dataset = config.get('test_dataloader', {}).get('dataset')
+    while dataset is not None and 'pipeline' not in dataset:
+        dataset = dataset.get('dataset')
+    if dataset is None:
+        raise ValueError('The config of the model has no test_dataloader.dataset.pipeline.')
+    return dataset.pipeline
+
+
+def _frames(points, images) -> list[tuple[Points, list[Image]]]:
+    """Frames of a scan and its images, whether one or several were given."""
+    if isinstance(points, np.ndarray | str | os.PathLike):
+        points, images = [points], [images]
+    if not len(points) or len(points) != len(images):
+        raise ValueError(
+            f'There must be as many lists of images as scans, at least one; got {len(images)} and '
+            f'{len(points)}.'
+        )
+    frames = []
+    for index, (scan, pictures) in enumerate(zip(points, images)):
+        if isinstance(pictures, str | os.PathLike) or not len(pictures):
+            raise ValueError(f'images of frame {index} must be a list with an image a camera.')
+        frames.append((scan, list(pictures)))
+    numbers = sorted({len(pictures) for _, pictures in frames})
+    if len(numbers) > 1:
+        raise ValueError(f'Each frame must have the same number of images, got {numbers}.')
+    return frames
+
+
+def _points(scan: Points, intensity_scale: float, frame: int) -> np.ndarray:
+    if not isinstance(scan, np.ndarray):
+        scan = read_scan(scan)
+    elif scan.ndim != 2 or scan.shape[1] < 4:
+        raise ValueError(
+            f'points of frame {frame} must be of the shape (N, >= 4), got {scan.shape}.'
+        )
+    scan = np.array(scan[:, :4], dtype=np.float64)
+    scan = scan[np.isfinite(scan).all(axis=1)]
+    if not len(scan):
+        raise ValueError(f'The scan of frame {frame} holds no point with finite coordinates.')
+    scan[:, 3] *= intensity_scale
+    return scan
+
+
+def _image(image: Image, frame: int) -> np.ndarray:
+    if not isinstance(image, np.ndarray):
+        return read_image(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f'An image of frame {frame} must be uint8 BGR of the shape (H, W, 3), got '
+            f'{image.dtype} {image.shape}.'
+        )
+    return image

@@ -1,0 +1,82 @@
+"""Building of trained models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from nclr_mm.checkpoint import read_checkpoint
+
+__all__ = ['init_model']
+
+
+def init_model(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device = 'cpu',
+    cfg_options: Mapping | None = None,
+) -> nn.Module:
+    """Build the model of a config and load all of its weights.
+
+    Unlike mmdet3d's function of this name it refuses a checkpoint that does not fit, and reads it
+    without running code from it.
+
+    Args:
+        config: the config, or its file. A config file is a Python program, and runs.
+        checkpoint: file with the weights, or None for the initial ones.
+        device: where the model shall be.
+        cfg_options: settings of the config to override.
+
+    Returns:
+        The model in evaluation mode, with the config as ``model.cfg``.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the config has no model, or the checkpoint lacks weights of it or holds
+            others.
+    """
+    if not isinstance(config, Config):
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'The config {config} does not exist.')
+        config = Config.fromfile(str(config))
+    config = config.copy()
+    config.merge_from_dict(dict(cfg_options or {}))
+    if 'model' not in config:
+        raise ValueError(f'The config {config.filename} has no model.')
+    init_default_scope(config.get('default_scope', 'mmdet3d'))
+    model = MODELS.build(config.model)
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        _load(model, checkpoint)
+    model.cfg = config
+    return model.to(device).eval()
+
+
+def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
+    tensors = read_checkpoint(checkpoint, 'state_dict')
+    own = model.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    surplus = sorted(tensors.keys() - own.keys())
+    unfit = sorted(
+        name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
+    )
+    for names, what in (
+        (missing, 'lacks {n} of its {total} tensors, first {first}'),
+        (unfit, 'has {n} tensors of another shape, first {first}'),
+        (surplus, 'holds {n} tensors that it has not, first {first}'),
+    ):
+        if names:
+            what = what.format(n=len(names), total=len(own), first=names[0])
+            raise ValueError(
+                f'{checkpoint} does not fit the model {type(model).__name__} of the config: the '
+                f'file {what}.'
+            )
+    model.load_state_dict(tensors)

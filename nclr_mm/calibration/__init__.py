@@ -1,0 +1,28 @@
+"""What a calibration is made of once the network has matched: one pose, its spread, a verdict.
+
+Also the files that calibrations come from and go to.
+"""
+
+from .estimate import Estimate, Matches, Thresholds, estimate_pose, pose_distance
+from .exports import (
+    describe_pose,
+    kitti_calib,
+    nuscenes_calibrated_sensor,
+    ros_static_transforms,
+)
+from .files import Intrinsics, read_extrinsics, read_intrinsics
+
+__all__ = [
+    'Estimate',
+    'Intrinsics',
+    'Matches',
+    'Thresholds',
+    'describe_pose',
+    'estimate_pose',
+    'kitti_calib',
+    'nuscenes_calibrated_sensor',
+    'pose_distance',
+    'read_extrinsics',
+    'read_intrinsics',
+    'ros_static_transforms',
+]

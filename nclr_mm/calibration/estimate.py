@@ -1,0 +1,218 @@
+"""One pose from the matches of several looks at a rig, its spread, and what to think of it.
+
+A *look* is one pass of the network over one frame. Frames differ in what they show; several looks
+at one frame differ in how the points were moved before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from nclr_mm.models.task_modules import PoseSolver, refine_pose
+
+__all__ = ['Estimate', 'Matches', 'Thresholds', 'estimate_pose', 'pose_distance']
+
+
+@dataclass
+class Matches:
+    """Matches of one camera.
+
+    Attributes:
+        points: (M, 3) LiDAR points in metres.
+        pixels: (M, 2) pixels (u, v) of the image that the camera matrix is of.
+        look: (M,) int, the look that a match is from.
+    """
+
+    points: np.ndarray
+    pixels: np.ndarray
+    look: np.ndarray
+
+    @classmethod
+    def join(cls, looks: Sequence[tuple[np.ndarray, np.ndarray]]) -> Matches:
+        """Join points and pixels of each look, which may be empty."""
+        return cls(
+            np.concatenate([np.zeros((0, 3)), *(points for points, _ in looks)]),
+            np.concatenate([np.zeros((0, 2)), *(pixels for _, pixels in looks)]),
+            np.repeat(np.arange(len(looks)), [len(points) for points, _ in looks]),
+        )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a pose must be like to be ``ok``, or not to be ``failed``.
+
+    Attributes:
+        agreement_ok, agreement_failed: share of the looks whose own pose is near the joint one: at
+            least the one for ``ok``, less than the other for ``failed``.
+        agreement_rotation, agreement_translation: what is near, degrees and metres.
+        rotation, translation: largest deviation for ``ok``, degrees and metres.
+        inliers: least number of inliers a look for ``ok``.
+    """
+
+    agreement_ok: float = 0.75
+    agreement_failed: float = 0.25
+    agreement_rotation: float = 5.0
+    agreement_translation: float = 2.0
+    rotation: float = 1.0
+    translation: float = 0.5
+    inliers: float = 30.0
+
+
+@dataclass
+class Estimate:
+    """The pose of a camera.
+
+    Attributes:
+        lidar2cam: (4, 4) float64, takes LiDAR points to the camera (metres); identity if failed.
+        covariance: (6, 6) of a small motion xi = (rotation vector in radians, translation in
+            metres) in the LiDAR's frame, ``lidar2cam Exp(xi)``; infinite if there is no pose.
+        num_matches, num_inliers: of all looks.
+        reproj_error: root mean square over the inliers in pixels; inf if there is no pose.
+        num_looks: how many looks there were.
+        agreement: share of the looks whose own pose is near the joint one.
+        verdict: ``ok``, ``doubtful`` or ``failed``.
+        reasons: why it is not ``ok``.
+    """
+
+    lidar2cam: np.ndarray = field(default_factory=lambda: np.eye(4))
+    covariance: np.ndarray = field(default_factory=lambda: np.full((6, 6), np.inf))
+    num_matches: int = 0
+    num_inliers: int = 0
+    reproj_error: float = float('inf')
+    num_looks: int = 0
+    agreement: float = 0.0
+    verdict: str = 'failed'
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def deviation(self) -> tuple[float, float]:
+        """Standard deviation of the rotation (degrees) and of the translation (metres).
+
+        Each is the root of the summed variances of the three axes.
+        """
+        variances = np.diag(self.covariance)
+        return float(np.rad2deg(np.sqrt(variances[:3].sum()))), float(np.sqrt(variances[3:].sum()))
+
+
+def pose_distance(pose: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Angle (degrees) and distance of the translations (metres) of two ``lidar2cam``, as in the
+    metric."""
+    rotation = Rotation.from_matrix(pose[:3, :3].T @ other[:3, :3]).magnitude()
+    return float(np.rad2deg(rotation)), float(np.linalg.norm(pose[:3, 3] - other[:3, 3]))
+
+
+def estimate_pose(
+    matches: Matches,
+    look_poses: Sequence[np.ndarray | None],
+    cam2img: np.ndarray,
+    image_size: tuple[int, int],
+    solver: PoseSolver,
+    thresholds: Thresholds = Thresholds(),
+    resamples: int = 100,
+    seed: int = 0,
+) -> Estimate:
+    """Solve one pose from all matches together.
+
+    The covariance is that of the bootstrap over looks (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993): as many looks as there are are drawn with replacement, and the pose is
+    refined on their matches, ``resamples`` times. With a single look matches are drawn instead,
+    which takes them for independent and is too small. An error that all looks share is in neither.
+
+    Args:
+        matches: of all looks.
+        look_poses: ``lidar2cam`` (4, 4) that each look gave on its own, or None where it gave none.
+        cam2img: (3, 3).
+        image_size: (height, width) of the image.
+        solver: finds the pose.
+        thresholds: of the verdict.
+        resamples: of the bootstrap, at least 2.
+        seed: of the bootstrap.
+    """
+    number = len(look_poses)
+    result = Estimate(num_matches=len(matches.points), num_looks=number)
+    found = solver.solve(matches.points, matches.pixels, cam2img, image_size)
+    if not found.valid:
+        result.reasons.append(f'no pose explains the {result.num_matches} matches')
+        return result
+    # The solver's own refinement stops early with so many matches.
+    pose = refine_pose(
+        matches.points, matches.pixels, cam2img, found.lidar2cam, solver.max_error / 2
+    )
+    result.lidar2cam = pose
+    result.num_inliers = int(found.inliers.sum())
+    result.reproj_error = found.reproj_error
+    near = [
+        other is not None and _within(pose_distance(pose, other), thresholds)
+        for other in look_poses
+    ]
+    result.agreement = float(np.mean(near))
+    result.covariance = _bootstrap(
+        matches, number, cam2img, pose, solver.max_error, resamples, np.random.default_rng(seed)
+    )
+    _judge(result, thresholds)
+    return result
+
+
+def _within(distance: tuple[float, float], thresholds: Thresholds) -> bool:
+    return (
+        distance[0] <= thresholds.agreement_rotation
+        and distance[1] <= thresholds.agreement_translation
+    )
+
+
+def _bootstrap(
+    matches: Matches,
+    number: int,
+    cam2img: np.ndarray,
+    pose: np.ndarray,
+    max_error: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Covariance (6, 6) of the pose over resampled looks."""
+    # What is far off cannot become an inlier of a pose nearby, and only costs time.
+    cam = matches.points @ pose[:3, :3].T + pose[:3, 3]
+    image = cam @ cam2img.T
+    with np.errstate(divide='ignore', invalid='ignore'):
+        error = np.linalg.norm(image[:, :2] / image[:, 2:] - matches.pixels, axis=1)
+    close = (cam[:, 2] > 0) & (error < 4 * max_error)
+    points, pixels, look = matches.points[close], matches.pixels[close], matches.look[close]
+    groups = [np.flatnonzero(look == i) for i in range(number)]
+    if number == 1:
+        groups = list(np.arange(len(points))[:, None])
+    motions = []
+    for _ in range(resamples):
+        chosen = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
+        if len(chosen) < 4:
+            continue
+        other = refine_pose(points[chosen], pixels[chosen], cam2img, pose, max_error / 2)
+        motion = np.linalg.inv(pose) @ other
+        motions.append(
+            np.concatenate([Rotation.from_matrix(motion[:3, :3]).as_rotvec(), motion[:3, 3]])
+        )
+    if len(motions) < 2:
+        return np.full((6, 6), np.inf)
+    return np.cov(np.array(motions), rowvar=False)
+
+
+def _judge(result: Estimate, thresholds: Thresholds) -> None:
+    """Fill in verdict and reasons."""
+    rotation, translation = result.deviation
+    per_look = result.num_inliers / result.num_looks
+    agreeing = f'{result.agreement:.0%} of {result.num_looks} looks agree with the joint pose'
+    if result.agreement < thresholds.agreement_failed:
+        result.reasons.append(f'only {agreeing}')
+        return
+    if result.agreement < thresholds.agreement_ok:
+        result.reasons.append(agreeing)
+    if rotation > thresholds.rotation:
+        result.reasons.append(f'the rotation spreads by {rotation:.2f} deg')
+    if translation > thresholds.translation:
+        result.reasons.append(f'the translation spreads by {translation:.2f} m')
+    if per_look < thresholds.inliers:
+        result.reasons.append(f'only {per_look:.0f} inliers a look')
+    result.verdict = 'doubtful' if result.reasons else 'ok'

@@ -1,0 +1,184 @@
+"""Reading of cameras' matrices from the files in use."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from nclr_mm.datasets.checks import check_intrinsics, check_rigid
+
+__all__ = ['Intrinsics', 'read_extrinsics', 'read_intrinsics']
+
+# Numbers that OpenCV's model of lens distortion may have.
+_DISTORTIONS = (4, 5, 8, 12, 14)
+
+
+@dataclass
+class Intrinsics:
+    """A pinhole camera with the distortion of its lens.
+
+    Attributes:
+        cam2img: (3, 3) in pixels, the centre of the first pixel being (0, 0).
+        distortion: k1, k2, p1, p2, k3, ... of OpenCV's model; empty without distortion. With
+            ``fisheye`` the four of OpenCV's fisheye model.
+        fisheye: which model it is.
+    """
+
+    cam2img: np.ndarray
+    distortion: np.ndarray
+    fisheye: bool = False
+
+    def undistort(self, image: np.ndarray) -> np.ndarray:
+        """Take the distortion out of an image; ``cam2img`` then is its camera matrix."""
+        if not self.distortion.any():
+            return image
+        function = cv2.fisheye.undistortImage if self.fisheye else cv2.undistort
+        extra = dict(Knew=self.cam2img) if self.fisheye else {}
+        return function(image, self.cam2img, self.distortion, **extra)
+
+
+def read_intrinsics(path: str | os.PathLike) -> dict[str, Intrinsics]:
+    """Read one camera or several from a JSON or YAML file.
+
+    A camera is a 3x3 matrix (nested lists, or 9 numbers), or a mapping with
+
+    * ``cam2img``, ``camera_intrinsic`` (nuScenes), ``K`` or ``camera_matrix`` (ROS, with ``data``),
+      or ``fx``, ``fy``, ``cx``, ``cy``;
+    * where the lens distorts, ``distortion``, ``D`` or ``distortion_coefficients`` (ROS), of 4, 5,
+      8, 12 or 14 numbers in OpenCV's order, and ``distortion_model``: ``plumb_bob``,
+      ``rational_polynomial``, ``fisheye`` or ``equidistant``.
+
+    A file with several cameras maps their names to these.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Cameras by name; one without a name is called ``camera``, or as ROS' ``camera_name`` says.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file and what was expected.
+    """
+    content = _read(path)
+    if _is_camera(content):
+        name = content.get('camera_name', 'camera') if isinstance(content, dict) else 'camera'
+        return {str(name): _camera(content, str(path))}
+    if not isinstance(content, dict) or not content:
+        raise ValueError(
+            f'{path} must hold a 3x3 camera matrix, a camera with cam2img or fx, fy, cx, cy, or '
+            'several of them by name.'
+        )
+    return {str(name): _camera(value, f'{path}, {name}') for name, value in content.items()}
+
+
+def read_extrinsics(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read ``lidar2cam`` of one camera or several from a JSON or YAML file.
+
+    A pose is a 4x4 or 3x4 matrix, or a mapping with ``lidar2cam`` or ``cam2lidar``. What
+    ``tools/calibrate.py`` writes is read too.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (4, 4) poses by name of the camera; a single one without a name is called ``camera``.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file and what was expected.
+    """
+    content = _read(path)
+    if isinstance(content, dict) and isinstance(content.get('cameras'), dict):
+        content = content['cameras']
+    if not isinstance(content, dict) or {'lidar2cam', 'cam2lidar'} & content.keys():
+        return {'camera': _pose(content, str(path))}
+    return {str(name): _pose(value, f'{path}, {name}') for name, value in content.items()}
+
+
+def _read(path: str | os.PathLike):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist; expected a JSON or YAML file.')
+    try:
+        text = path.read_text(encoding='utf-8')
+        return json.loads(text) if path.suffix.lower() == '.json' else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f'{path} is not readable JSON or YAML: {error}') from error
+
+
+_MATRICES = ('cam2img', 'camera_intrinsic', 'camera_matrix', 'K')
+
+
+def _is_camera(content) -> bool:
+    if isinstance(content, dict):
+        return 'fx' in content or any(name in content for name in _MATRICES)
+    return isinstance(content, list)
+
+
+def _camera(content, where: str) -> Intrinsics:
+    given = content if isinstance(content, dict) else {'cam2img': content}
+    name = next((name for name in _MATRICES if name in given), None)
+    if name is not None:
+        matrix = _numbers(given[name], f'{where}: {name}')
+        if matrix.size != 9:
+            raise ValueError(f'{where}: {name} must be 3x3, got {matrix.size} numbers.')
+        matrix = matrix.reshape(3, 3)
+    else:
+        lacking = [key for key in ('fx', 'fy', 'cx', 'cy') if key not in given]
+        if lacking:
+            raise ValueError(
+                f'{where} has neither a camera matrix (cam2img) nor all of fx, fy, cx, cy: '
+                f'{lacking[0]} is missing.'
+            )
+        fx, fy, cx, cy = _numbers([given[key] for key in ('fx', 'fy', 'cx', 'cy')], where)
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    check_intrinsics(matrix, f'{where}: the camera matrix')
+
+    field = next((n for n in ('distortion', 'D', 'distortion_coefficients') if n in given), None)
+    distortion = np.zeros(0)
+    if field is not None:
+        distortion = _numbers(given[field], f'{where}: {field}').ravel()
+    model = str(given.get('distortion_model') or 'plumb_bob').lower()
+    fisheye = model in ('fisheye', 'equidistant')
+    if not fisheye and model not in ('plumb_bob', 'rational_polynomial', 'none'):
+        raise ValueError(
+            f'{where}: distortion_model must be plumb_bob, rational_polynomial, fisheye or '
+            f'equidistant, got {model}.'
+        )
+    fit = (4,) if fisheye else _DISTORTIONS
+    if distortion.any() and len(distortion) not in fit:
+        raise ValueError(
+            f'{where}: {field} must hold {" or ".join(map(str, fit))} numbers for the model '
+            f'{model}, got {len(distortion)}.'
+        )
+    return Intrinsics(matrix, distortion, fisheye)
+
+
+def _pose(content, where: str) -> np.ndarray:
+    inverse = False
+    if isinstance(content, dict):
+        if not {'lidar2cam', 'cam2lidar'} & content.keys():
+            raise ValueError(f'{where} has neither lidar2cam nor cam2lidar.')
+        inverse = 'lidar2cam' not in content
+        content = content['cam2lidar' if inverse else 'lidar2cam']
+    matrix = _numbers(content, where)
+    if matrix.shape not in ((3, 4), (4, 4)):
+        raise ValueError(f'{where} must be a 4x4 matrix, got the shape {matrix.shape}.')
+    pose = np.eye(4)
+    pose[: len(matrix)] = matrix
+    check_rigid(pose, where)
+    return np.linalg.inv(pose) if inverse else pose
+
+
+def _numbers(values, where: str) -> np.ndarray:
+    if isinstance(values, dict):  # ROS: rows, cols, data
+        values = values.get('data')
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{where} must hold numbers, got {values!r}.') from error

@@ -1,0 +1,164 @@
+"""Point clouds of every format, written by other libraries or by hand."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from nclr_mm.datasets.scans import read_scan
+
+POINTS = np.array([[1.5, -2, 0.25, 10], [30, 4, -1, 200], [-7, 8, 9.5, 0]], dtype=np.float32)
+
+
+def write_bin(path, columns):
+    rows = np.zeros((len(POINTS), columns), dtype=np.float32)
+    rows[:, :4] = POINTS
+    rows[:, 4:] = np.arange(len(POINTS))[:, None]
+    rows.tofile(path)
+
+
+def write_pcd_ascii(path):
+    rows = '\n'.join('{:g} {:g} {:g} {:g}'.format(*row) for row in POINTS)
+    path.write_text(
+        '# .PCD v0.7\nVERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\nTYPE F F F F\n'
+        'COUNT 1 1 1 1\nWIDTH 3\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 3\nDATA ascii\n'
+        f'{rows}\n'
+    )
+
+
+def write_pcd_binary(path):
+    """As ROS drivers write them: other fields in between, padding, another name of intensity."""
+    header = (
+        '# .PCD v0.7\nVERSION 0.7\nFIELDS x y z ring Reflectivity\nSIZE 4 4 4 2 4\n'
+        'TYPE F F F U F\nCOUNT 1 1 1 1 1\nWIDTH 3\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 3\n'
+        'DATA binary\n'
+    )
+    rows = b''.join(struct.pack('<fffHf', *row[:3], 7, row[3]) for row in POINTS.tolist())
+    path.write_bytes(header.encode() + rows)
+
+
+def write_pcd_compressed(path):
+    pypcd4 = pytest.importorskip('pypcd4')
+    cloud = pypcd4.PointCloud.from_xyzi_points(POINTS)
+    cloud.save(path, pypcd4.Encoding.BINARY_COMPRESSED)
+
+
+def write_ply(path):
+    rows = '\n'.join('{:g} {:g} {:g} {:g}'.format(*row) for row in POINTS)
+    path.write_text(
+        'ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n'
+        f'property float z\nproperty float scalar_Intensity\nend_header\n{rows}\n'
+    )
+
+
+def write_las(path):
+    laspy = pytest.importorskip('laspy')
+    las = laspy.create(point_format=0, file_version='1.2')
+    las.header.scales = [0.001] * 3
+    las.x, las.y, las.z = POINTS[:, :3].T.astype(float)
+    las.intensity = POINTS[:, 3].astype(np.uint16)
+    las.write(path)
+
+
+def write_structured(path):
+    array = np.zeros(3, dtype=[('x', 'f8'), ('y', 'f8'), ('z', 'f8'), ('intensity', 'u2')])
+    for i, name in enumerate(array.dtype.names):
+        array[name] = POINTS[:, i]
+    np.save(path, array)
+
+
+@pytest.mark.parametrize(
+    ('name', 'write'),
+    [
+        ('scan.bin', lambda path: write_bin(path, 4)),
+        ('scan5.bin', lambda path: write_bin(path, 5)),
+        ('scan.pcd.bin', lambda path: write_bin(path, 5)),
+        ('scan.npy', lambda path: np.save(path, POINTS.astype(np.float64))),
+        ('structured.npy', write_structured),
+        ('ascii.pcd', write_pcd_ascii),
+        ('binary.pcd', write_pcd_binary),
+        ('compressed.pcd', write_pcd_compressed),
+        ('scan.ply', write_ply),
+        ('scan.las', write_las),
+        ('scan.laz', write_las),
+    ],
+)
+def test_formats(name, write, tmp_path):
+    write(tmp_path / name)
+    points = read_scan(tmp_path / name)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, POINTS, atol=1e-6)
+
+
+def test_columns_of_a_bin_file(tmp_path):
+    path = tmp_path / 'scan.bin'
+    # 20 points of 4 numbers are as many bytes as 16 of 5; their fifth numbers are no rings.
+    rows = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    rows.tofile(path)
+    np.testing.assert_array_equal(read_scan(path), rows)
+    rows = np.column_stack([rows, np.arange(20)]).astype(np.float32)
+    rows.tofile(path)
+    np.testing.assert_array_equal(read_scan(path), rows[:, :4])
+    rows = np.column_stack([rows, np.arange(20)]).astype(np.float32)
+    rows.tofile(path)
+    np.testing.assert_array_equal(read_scan(path, columns=6), rows[:, :4])
+    with pytest.raises(ValueError, match='columns must be at least 4'):
+        read_scan(path, columns=3)
+
+
+def test_what_was_not_measured_is_left_out(tmp_path):
+    rows = POINTS.copy()
+    rows[0, 1] = np.nan
+    rows[2, 3] = np.inf
+    np.save(tmp_path / 'scan.npy', np.vstack([rows, np.zeros((2, 4), np.float32)]))
+    np.testing.assert_array_equal(
+        read_scan(tmp_path / 'scan.npy'), [POINTS[1], [*POINTS[2, :3], 0]]
+    )
+
+
+def test_without_intensity(tmp_path):
+    np.save(tmp_path / 'scan.npy', POINTS[:, :3])
+    points = read_scan(tmp_path / 'scan.npy')
+    np.testing.assert_array_equal(points[:, :3], POINTS[:, :3])
+    assert (points[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('scan.bin', b'\0' * 30, 'cut off or of another form'),
+        ('scan.bin', b'', 'cut off or of another form'),
+        ('scan.npy', b'no array', 'cannot be read as NPY'),
+        ('scan.pcd', b'no cloud', 'cannot be read as PCD'),
+        ('scan.ply', b'ply\nformat ascii 1.0\nelement vertex 9\n', 'cannot be read as PLY'),
+        ('scan.las', b'LASF', 'cannot be read as LAS'),
+        ('scan.txt', b'1 2 3', 'of no known format'),
+        ('scan.bin', bytes(160), 'holds no point'),
+    ],
+)
+def test_damaged_files(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_scan(path)
+    assert str(path) in str(caught.value)
+
+
+def test_arrays_of_objects_are_refused(tmp_path):
+    np.save(tmp_path / 'scan.npy', np.array([{}, []], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match='cannot be read as NPY'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'scan\.bin does not exist'):
+        read_scan(tmp_path / 'scan.bin')
+
+
+def test_a_field_that_is_missing(tmp_path):
+    (tmp_path / 'scan.ply').write_text(
+        'ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n'
+        'end_header\n1 2\n'
+    )
+    with pytest.raises(ValueError, match="no field 'z', only"):
+        read_scan(tmp_path / 'scan.ply')

@@ -1,0 +1,156 @@
+"""tools/calibrate.py from files to files."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from nclr_mm.apis import init_model
+from nclr_mm.calibration import pose_distance
+from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
+
+CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+
+
+@pytest.fixture(scope='module')
+def tool(repo):
+    spec = importlib.util.spec_from_file_location('calibrate_tool', repo / 'tools/calibrate.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def rig(tmp_path):
+    """Files of two frames of two cameras."""
+    for i in range(2):
+        scan(i).astype(np.float32).tofile(tmp_path / f'scan{i}.bin')
+        for name in ('front', 'left'):
+            cv2.imwrite(str(tmp_path / f'{name}{i}.png'), image(i))
+    names = dict(front=CAM2IMG.tolist(), left=CAM2IMG.tolist())
+    (tmp_path / 'K.json').write_text(json.dumps(names))
+    off = TRUE.copy()
+    off[:, :3, 3] += [0, 0, 0.5]
+    for name, poses in dict(initial=off, truth=TRUE).items():
+        poses = {camera: pose.tolist() for camera, pose in zip(names, poses)}
+        (tmp_path / f'{name}.json').write_text(json.dumps(poses))
+    return tmp_path
+
+
+def arguments(rig, *more, frames=2):
+    files = [str(rig / f'scan{i}.bin') for i in range(frames)]
+    result = ['config.py', 'model.pth', '--points', *files]
+    for name in ('front', 'left'):
+        result += ['--image', *(str(rig / f'{name}{i}.png') for i in range(frames))]
+    return [*result, '--intrinsics', str(rig / 'K.json'), '-o', str(rig / 'out'), *map(str, more)]
+
+
+def test_two_cameras_of_two_frames(tool, rig, monkeypatch, capsys):
+    model = SeeingModel([scan(0), scan(1)], noise=0.5)
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    known = ['--initial', rig / 'initial.json', '--truth', rig / 'truth.json']
+    exports = ['--export', 'kitti', 'nuscenes', 'ros']
+    assert tool.main(arguments(rig, *known, *exports, '--looks', 2)) == 0
+    report = json.loads((rig / 'out/extrinsics.json').read_text())
+    for name, true in zip(('front', 'left'), TRUE):
+        camera = report['cameras'][name]
+        assert camera['verdict'] == 'ok' and camera['num_looks'] == 4
+        assert pose_distance(np.array(camera['lidar2cam']), true) < (0.1, 0.05)
+        assert camera['from_initial']['translation_m'] == pytest.approx(0.5, abs=0.05)
+        assert camera['from_truth']['translation_m'] < 0.05
+        assert np.shape(camera['covariance']) == (6, 6)
+        picture = cv2.imread(str(rig / f'out/overlay_{name}.jpg'))
+        assert picture.shape[0] > 3 * 400 and picture.shape[1] > 640
+        assert (rig / f'out/calib_{name}.txt').read_text().startswith('P0: ')
+    records = json.loads((rig / 'out/calibrated_sensor.json').read_text())
+    assert len(records) == 3
+    transforms = yaml.safe_load((rig / 'out/static_transforms.yaml').read_text())
+    assert [t['child_frame_id'] for t in transforms] == [
+        'front_optical_frame',
+        'left_optical_frame',
+    ]
+    printed = capsys.readouterr().out
+    assert 'front: ok' in printed and 'error: 0.' in printed
+
+
+def test_what_it_writes_can_be_its_initial_pose(tool, rig, monkeypatch):
+    model = SeeingModel([scan(0), scan(1)])
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    assert tool.main(arguments(rig, '--looks', 1)) == 0
+    written = rig / 'out/extrinsics.json'
+    initial = rig / 'first.json'
+    written.rename(initial)
+    assert tool.main(arguments(rig, '--looks', 1, '--initial', initial)) == 0
+    gap = json.loads(written.read_text())['cameras']['front']['from_initial']
+    assert gap['rotation_deg'] < 1e-3 and gap['translation_m'] < 1e-3
+
+
+def test_half_of_the_frames_are_dark(tool, rig, monkeypatch, capsys):
+    model = SeeingModel([scan(0), scan(1)], dark=[1])
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    assert tool.main(arguments(rig, '--looks', 1)) == 3
+    assert 'front: doubtful; 50% of 2 looks agree' in capsys.readouterr().out
+
+
+def test_a_camera_that_sees_nothing(tool, rig, monkeypatch):
+    model = SeeingModel([scan(0), scan(1)], blind=[1])
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    assert tool.main(arguments(rig, '--looks', 1, '--export', 'ros')) == 4
+    cameras = json.loads((rig / 'out/extrinsics.json').read_text())['cameras']
+    assert cameras['left']['lidar2cam'] is None
+    assert cameras['left']['deviation'] == dict(rotation_deg=None, translation_m=None)
+    assert cameras['front']['verdict'] == 'ok'
+    (transform,) = yaml.safe_load((rig / 'out/static_transforms.yaml').read_text())
+    assert transform['child_frame_id'] == 'front_optical_frame'
+
+
+def test_as_a_program_with_an_untrained_network(repo, rig):
+    torch.manual_seed(0)
+    model = init_model(repo / CONFIG)
+    torch.save(dict(state_dict=model.state_dict()), rig / 'model.pth')
+    given = arguments(rig, '--looks', 1, frames=1)
+    given[:2] = [CONFIG, str(rig / 'model.pth')]
+    done = subprocess.run(
+        [sys.executable, 'tools/calibrate.py', *given], cwd=repo, capture_output=True, text=True
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert 'front: failed' in done.stdout
+    assert (rig / 'out/overlay_front.jpg').is_file()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (['--points', 'gone.bin', 'gone.bin'], 'gone.bin does not exist'),
+        (['--intrinsics', 'gone.json'], 'gone.json does not exist'),
+        (['--image', '{rig}/front0.png'], r'an image for each of the 2 scans, got [2, 2, 1]'),
+        (['--camera', 'front', 'rear'], "K.json has no camera 'rear'; it has front, left"),
+        (['--camera', 'front'], '2 --image options for the 1 cameras front'),
+        (['--initial', '{rig}/one.json'], 'one.json has no pose of the camera left'),
+        (['--looks', '0'], '--looks must be at least 1'),
+        (['--columns', '7'], 'no rows of 7 float32'),
+        (['--points', '{rig}/scan0.bin', '{rig}/front0.png'], 'of no known format'),
+        ([], 'config.py does not exist'),
+    ],
+)
+def test_wrong_input_ends_in_a_sentence(tool, rig, change, message, capsys):
+    (rig / 'one.json').write_text(json.dumps(dict(front=TRUE[0].tolist())))
+    with pytest.raises(SystemExit) as end:
+        tool.main(arguments(rig, *(text.format(rig=rig) for text in change)))
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
+    assert not (rig / 'out').exists()
+
+
+def test_images_of_several_sizes(tool, rig, capsys):
+    cv2.imwrite(str(rig / 'left1.png'), image(0)[:200])
+    with pytest.raises(SystemExit):
+        tool.main(arguments(rig))
+    assert 'left1.png is 640x200, but' in capsys.readouterr().err
