@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from mmcv.transforms import Compose
-from mmdet3d.registry import TRANSFORMS
-from mmdet3d.structures import LiDARPoints
-from mmengine.config import ConfigDict
-from mmengine.registry import init_default_scope
 from torch import nn
 
-from nclr_mm.calibration import Estimate, Matches, Thresholds, estimate_pose, pose_distance
+from nclr_mm.calibration import (
+    DEFAULT_THRESHOLDS,
+    Estimate,
+    Matches,
+    Thresholds,
+    estimate_pose,
+    pose_distance,
+)
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_image
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.datasets.transforms import RigidPerturbation
+
+from .looks import Looker
 
 __all__ = ['CameraCalibration', 'calibrate']
-
-# Steps of a test pipeline that this module does itself.
-_OWN_STEPS = ('LoadLidarPoints', 'LoadCalibratedImages', 'SampleCameras', 'RigidPerturbation')
 
 Points = np.ndarray | str | os.PathLike
 Image = np.ndarray | str | os.PathLike
@@ -48,7 +47,6 @@ class CameraCalibration(Estimate):
     change: tuple[float, float] | None = None
 
 
-@torch.no_grad()
 def calibrate(
     model: nn.Module,
     points: Points | Sequence[Points],
@@ -58,7 +56,7 @@ def calibrate(
     cameras: Sequence[str] | None = None,
     looks: int = 8,
     intensity_scale: float = 1.0,
-    thresholds: Thresholds = Thresholds(),  # noqa: B008 (frozen)
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
     seed: int = 0,
 ) -> dict[str, CameraCalibration]:
     """Find the pose of each camera from one frame or from several frames of the same rig.
@@ -111,7 +109,7 @@ def calibrate(
                 f'{initial.shape}.'
             )
 
-    network = _Network(model, names, seed)
+    looker = Looker(model, names, seed)
     image_sizes = None
     per_look = []
     for index, (scan, pictures) in enumerate(frames):
@@ -124,7 +122,7 @@ def calibrate(
                 f'The images of frame {index} are of {sizes} pixels (height, width), those of '
                 f'frame 0 of {image_sizes}; the intrinsics hold for one size.'
             )
-        per_look += network.look(scan, pictures, cam2img, index, looks)
+        per_look += looker.look(scan, pictures, cam2img, index, looks)
 
     solver = model.calib_head.solver
     result = {}
@@ -132,14 +130,14 @@ def calibrate(
         estimate = estimate_pose(
             Matches.join([look.matches[i] for look in per_look]),
             [look.poses[i] for look in per_look],
-            network.cam2img[i],
-            network.image_size,
+            looker.cam2img[i],
+            looker.image_size,
             solver,
             thresholds,
             seed=seed,
         )
         # The network saw a resized image.
-        estimate.reproj_error *= cam2img[i, 0, 0] / abs(network.cam2img[i, 0, 0])
+        estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
         before = None if initial is None else initial[i]
         known = before is not None and estimate.verdict != 'failed'
         result[name] = CameraCalibration(
@@ -151,115 +149,6 @@ def calibrate(
             change=pose_distance(estimate.lidar2cam, before) if known else None,
         )
     return result
-
-
-@dataclass
-class _Look:
-    """What one look gave each camera: matches in the LiDAR's own frame, and a pose or None."""
-
-    matches: list[tuple[np.ndarray, np.ndarray]]
-    poses: list[np.ndarray | None]
-
-
-class _Network:
-    """Runs the test pipeline of a model's config, but for loading and perturbation, and the model.
-
-    Attributes:
-        cam2img: (V, 3, 3) intrinsics of the images that the network saw last.
-        image_size: (height, width) of them.
-    """
-
-    def __init__(self, model: nn.Module, names: Sequence[str], seed: int) -> None:
-        config = getattr(model, 'cfg', None)
-        if config is None or not hasattr(model, 'calib_head'):
-            raise ValueError('model must be an NCLR model of nclr_mm.apis.init_model.')
-        init_default_scope(config.get('default_scope', 'mmdet3d'))
-        steps = _test_pipeline(config)
-        self.model = model
-        self.names = list(names)
-        self.seed = seed
-        self.pipeline = Compose(
-            [TRANSFORMS.build(step) for step in steps if step['type'] not in _OWN_STEPS]
-        )
-        motion = next((step for step in steps if step['type'] == 'RigidPerturbation'), {})
-        settings = {key: value for key, value in motion.items() if key != 'type'}
-        self.motion = RigidPerturbation(**dict(settings, seed_by_sample=True, seed=seed))
-        self.cam2img = None
-        self.image_size = (0, 0)
-
-    def look(
-        self,
-        points: np.ndarray,
-        images: Sequence[np.ndarray],
-        cam2img: np.ndarray,
-        frame: int,
-        looks: int,
-    ) -> list[_Look]:
-        """Look at a frame several times."""
-        found, image_features = [], None
-        for index in range(looks):
-            motion = np.eye(4)
-            if index:
-                motion = self.motion.draw(dict(sample_idx=frame, repeat_idx=index))
-            inputs, sample = self._prepare(points, images, cam2img, motion)
-            if image_features is None:  # they do not depend on the points
-                image_features = self.model.extract_img_feat(inputs['imgs'])
-            head = self.model.calib_head
-            scene = head.make_scene(
-                self.model.extract_point_feat(inputs['voxels']),
-                inputs['voxels'],
-                image_features,
-                [sample],
-                tuple(inputs['imgs'].shape[-2:]),
-            )
-            found.append(_in_own_frame(head.predict(scene)[0], motion))
-        return found
-
-    def _prepare(self, points, images, cam2img, motion) -> tuple[dict, object]:
-        moved = points.copy()
-        moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
-        results = dict(
-            sample_idx=0,
-            points=LiDARPoints(torch.from_numpy(moved.astype(np.float32)), points_dim=4),
-            img=[image.copy() for image in images],
-            cam_names=self.names,
-            cam2img=cam2img.copy(),
-            # The truth is what is asked for; nothing of a prediction depends on it.
-            lidar2cam=np.tile(np.eye(4), (len(images), 1, 1)),
-        )
-        packed = self.pipeline(results)
-        batch = dict(
-            inputs={key: [value] for key, value in packed['inputs'].items()},
-            data_samples=[packed['data_samples']],
-        )
-        batch = self.model.data_preprocessor(batch, False)
-        sample = batch['data_samples'][0]
-        self.cam2img = np.asarray(sample.metainfo['cam2img'], dtype=np.float64)
-        self.image_size = tuple(batch['inputs']['imgs'].shape[-2:])
-        return batch['inputs'], sample
-
-
-def _in_own_frame(pred, motion: np.ndarray) -> _Look:
-    """Undo the motion of the points in a prediction."""
-    back = np.linalg.inv(motion)
-    matches, poses = [], []
-    for i in range(len(pred.valid)):
-        mask = pred.match_mask[i]
-        points = pred.match_points[i, mask].double().numpy()
-        matches.append(
-            (points @ back[:3, :3].T + back[:3, 3], pred.match_pixels[i, mask].double().numpy())
-        )
-        poses.append(pred.lidar2cam[i].numpy() @ motion if pred.valid[i] else None)
-    return _Look(matches, poses)
-
-
-def _test_pipeline(config: Mapping) -> list[ConfigDict]:
-    dataset = config.get('test_dataloader', {}).get('dataset')
-    while dataset is not None and 'pipeline' not in dataset:
-        dataset = dataset.get('dataset')
-    if dataset is None:
-        raise ValueError('The config of the model has no test_dataloader.dataset.pipeline.')
-    return dataset.pipeline
 
 
 def _frames(points, images) -> list[tuple[Points, list[Image]]]:

@@ -3,7 +3,22 @@
 Also the files that calibrations come from and go to.
 """
 
-from .estimate import Estimate, Matches, Thresholds, estimate_pose, pose_distance
+from .check import (
+    CameraCheck,
+    CheckedFrame,
+    Deviation,
+    Tolerances,
+    check_camera,
+    disturbance,
+)
+from .estimate import (
+    DEFAULT_THRESHOLDS,
+    Estimate,
+    Matches,
+    Thresholds,
+    estimate_pose,
+    pose_distance,
+)
 from .exports import (
     describe_pose,
     kitti_calib,
@@ -13,11 +28,18 @@ from .exports import (
 from .files import Intrinsics, read_extrinsics, read_intrinsics
 
 __all__ = [
+    'DEFAULT_THRESHOLDS',
+    'CameraCheck',
+    'CheckedFrame',
+    'Deviation',
     'Estimate',
     'Intrinsics',
     'Matches',
     'Thresholds',
+    'Tolerances',
+    'check_camera',
     'describe_pose',
+    'disturbance',
     'estimate_pose',
     'kitti_calib',
     'nuscenes_calibrated_sensor',

@@ -14,7 +14,14 @@ from scipy.spatial.transform import Rotation
 
 from nclr_mm.models.task_modules import PoseSolver, refine_pose
 
-__all__ = ['Estimate', 'Matches', 'Thresholds', 'estimate_pose', 'pose_distance']
+__all__ = [
+    'DEFAULT_THRESHOLDS',
+    'Estimate',
+    'Matches',
+    'Thresholds',
+    'estimate_pose',
+    'pose_distance',
+]
 
 
 @dataclass
@@ -60,6 +67,9 @@ class Thresholds:
     rotation: float = 1.0
     translation: float = 0.5
     inliers: float = 30.0
+
+
+DEFAULT_THRESHOLDS = Thresholds()
 
 
 @dataclass
@@ -111,7 +121,7 @@ def estimate_pose(
     cam2img: np.ndarray,
     image_size: tuple[int, int],
     solver: PoseSolver,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
     resamples: int = 100,
     seed: int = 0,
 ) -> Estimate:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmengine.config import Config
 
-import nclr_mm.apis
 from nclr_mm.apis import init_model
 
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -76,7 +75,3 @@ def test_files_that_are_missing(repo, tmp_path):
 def test_settings_of_the_config(repo):
     model = init_model(repo / CONFIG, cfg_options={'model.calib_head.test_cfg.max_matches': 7})
     assert model.calib_head.test_cfg['max_matches'] == 7
-
-
-def test_names():
-    assert set(nclr_mm.apis.__all__) == {'CameraCalibration', 'calibrate', 'init_model'}

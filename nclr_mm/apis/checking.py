@@ -1,0 +1,107 @@
+"""Checking the calibration that a data set stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from mmdet3d.registry import DATASETS
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from nclr_mm.calibration import CameraCheck, CheckedFrame, check_camera
+from nclr_mm.datasets import CalibrationDataset
+from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets.scans import read_scan
+
+from .looks import Looker
+
+__all__ = ['Drive', 'check_calibration', 'look_at_drive']
+
+
+@dataclass
+class Drive:
+    """What the network made of a drive.
+
+    Attributes:
+        frames: camera -> its frames, in the order of the data set.
+        cam2img: camera -> (3, 3) of the images that the network saw.
+        image_size: (height, width) of these.
+    """
+
+    frames: dict[str, list[CheckedFrame]]
+    cam2img: dict[str, np.ndarray]
+    image_size: tuple[int, int]
+
+
+def look_at_drive(
+    model: nn.Module,
+    dataset: CalibrationDataset | Mapping,
+    looks: int = 2,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Drive:
+    """Run the network on each frame of a data set.
+
+    Args:
+        model: a trained NCLR model of :func:`nclr_mm.apis.init_model`.
+        dataset: the frames, or their config. Its own pipeline is not used, that of the model's
+            config is.
+        looks: at each frame, at least 1.
+        seed: of the motions of the points.
+        progress: called after each frame with the number done and that of all.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file at fault.
+    """
+    if looks < 1:
+        raise ValueError(f'looks must be at least 1, got {looks}.')
+    if isinstance(dataset, Mapping):
+        init_default_scope(model.cfg.get('default_scope', 'mmdet3d'))
+        dataset = DATASETS.build(dataset)
+    names = list(dataset.cameras)
+    looker = Looker(model, names, seed)
+    frames: dict[str, list[CheckedFrame]] = {name: [] for name in names}
+    total = len(dataset) // dataset.repeats
+    for index in range(total):
+        info = dataset.get_data_info(index)
+        cameras = [info['images'][name] for name in names]
+        lidar = info['lidar_points']
+        found = looker.look(
+            read_scan(lidar['lidar_path'], lidar.get('num_pts_feats')).astype(np.float64),
+            [read_image(camera['img_path']) for camera in cameras],
+            np.stack([camera['cam2img'] for camera in cameras]),
+            index,
+            looks,
+        )
+        for i, name in enumerate(names):
+            frames[name].append(
+                CheckedFrame(
+                    name=str(info['sample_idx']),
+                    matches=[look.matches[i] for look in found],
+                    poses=[look.poses[i] for look in found],
+                    stored=cameras[i]['lidar2cam'],
+                )
+            )
+        progress(index + 1, total)
+    return Drive(frames, dict(zip(names, looker.cam2img)), looker.image_size)
+
+
+def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, CameraCheck]:
+    """Compare the stored calibration of each camera with what the network saw.
+
+    Args:
+        model: whose solver finds the poses.
+        drive: of :func:`look_at_drive`.
+        settings: ``window``, ``tolerances`` and ``thresholds`` of
+            :func:`nclr_mm.calibration.check_camera`.
+
+    Returns:
+        Camera -> its check.
+    """
+    solver = model.calib_head.solver
+    return {
+        name: check_camera(frames, drive.cam2img[name], drive.image_size, solver, **settings)
+        for name, frames in drive.frames.items()
+    }

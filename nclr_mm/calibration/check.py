@@ -1,0 +1,209 @@
+"""Is a stored calibration right, and does it stay right? Frames of a drive against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from nclr_mm.models.task_modules import PoseSolver
+
+from .estimate import (
+    DEFAULT_THRESHOLDS,
+    Estimate,
+    Matches,
+    Thresholds,
+    estimate_pose,
+    pose_distance,
+)
+
+__all__ = [
+    'CameraCheck',
+    'CheckedFrame',
+    'Deviation',
+    'Tolerances',
+    'check_camera',
+    'disturbance',
+]
+
+
+@dataclass
+class CheckedFrame:
+    """What the network made of one camera in one frame.
+
+    Attributes:
+        name: of the frame.
+        matches: LiDAR points (M, 3) and pixels (M, 2) of each look.
+        poses: ``lidar2cam`` (4, 4) of each look, or None.
+        stored: (4, 4) ``lidar2cam`` that the data set holds.
+    """
+
+    name: str
+    matches: list[tuple[np.ndarray, np.ndarray]]
+    poses: list[np.ndarray | None]
+    stored: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Deviations from the stored calibration that are let pass, whatever their spread.
+
+    They should be about as large as the model's own error on calibrated data of this kind, which
+    averaging over frames does not take away.
+
+    Attributes:
+        rotation: degrees.
+        translation: metres.
+        spreads: a deviation must exceed so many standard deviations, too.
+    """
+
+    rotation: float = 1.0
+    translation: float = 0.3
+    spreads: float = 3.0
+
+
+DEFAULT_TOLERANCES = Tolerances()
+
+
+@dataclass
+class Deviation:
+    """How far frames ``begin`` to ``end`` (excluded) put the camera from where it is stored.
+
+    Attributes:
+        begin, end: the frames.
+        correction: (4, 4) motion C of the camera's frame; the estimate is ``C @ stored``.
+        rotation, translation: size of C, degrees and metres.
+        estimate: with spread and verdict.
+        exceeds: whether it is beyond the tolerances.
+    """
+
+    begin: int
+    end: int
+    correction: np.ndarray
+    rotation: float
+    translation: float
+    estimate: Estimate
+    exceeds: bool = False
+
+
+@dataclass
+class CameraCheck:
+    """The check of a camera over a drive.
+
+    Attributes:
+        frames: each frame by itself.
+        windows: runs of frames, for the drift over time.
+        overall: all frames together.
+        drifts: windows that lie beyond the tolerances from the first one that has a pose.
+        verdict: ``unknown`` where no window has a pose; ``drifting`` where one has drifted;
+            ``off`` where the overall deviation exceeds the tolerances; else ``ok``.
+    """
+
+    frames: list[Deviation]
+    windows: list[Deviation]
+    overall: Deviation
+    drifts: list[int] = field(default_factory=list)
+    verdict: str = 'ok'
+
+
+def check_camera(
+    frames: Sequence[CheckedFrame],
+    cam2img: np.ndarray,
+    image_size: tuple[int, int],
+    solver: PoseSolver,
+    window: int = 10,
+    tolerances: Tolerances = DEFAULT_TOLERANCES,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+) -> CameraCheck:
+    """Compare the stored calibration of a camera with what frames say, one by one and in windows.
+
+    Args:
+        frames: in the order of time.
+        cam2img: (3, 3) of the image that the matched pixels are of.
+        image_size: (height, width) of it.
+        solver: finds the poses.
+        window: frames a window; windows overlap by half.
+        tolerances: what is let pass.
+        thresholds: of the verdict on each pose.
+
+    Raises:
+        ValueError: without frames, or with a window of less than one.
+    """
+    if not len(frames):
+        raise ValueError('There is no frame to check.')
+    if window < 1:
+        raise ValueError(f'window must be at least 1, got {window}.')
+
+    def deviation(begin: int, end: int) -> Deviation:
+        return _deviation(
+            frames[begin:end], begin, end, cam2img, image_size, solver, tolerances, thresholds
+        )
+
+    single = [deviation(i, i + 1) for i in range(len(frames))]
+    step = max(1, window // 2)
+    last = max(len(frames) - window, 0)
+    begins = sorted({*range(0, last + 1, step), last})
+    windows = [deviation(begin, min(begin + window, len(frames))) for begin in begins]
+    overall = windows[0] if len(windows) == 1 else deviation(0, len(frames))
+    check = CameraCheck(single, windows, overall)
+    known = [i for i, w in enumerate(windows) if w.estimate.verdict != 'failed']
+    for i in known[1:]:
+        first, other = windows[known[0]], windows[i]
+        change = pose_distance(other.correction, first.correction)
+        spread = np.hypot(first.estimate.deviation, other.estimate.deviation)
+        if _exceeds(change, spread, tolerances):
+            check.drifts.append(i)
+    if not known:
+        check.verdict = 'unknown'
+    elif check.drifts:
+        check.verdict = 'drifting'
+    elif overall.exceeds:
+        check.verdict = 'off'
+    return check
+
+
+def _deviation(
+    frames: Sequence[CheckedFrame],
+    begin: int,
+    end: int,
+    cam2img: np.ndarray,
+    image_size: tuple[int, int],
+    solver: PoseSolver,
+    tolerances: Tolerances,
+    thresholds: Thresholds,
+) -> Deviation:
+    """Solve for the correction C: points of the stored camera frame to the true one."""
+    matches, poses = [], []
+    for frame in frames:
+        rotation, shift = frame.stored[:3, :3], frame.stored[:3, 3]
+        matches += [(points @ rotation.T + shift, pixels) for points, pixels in frame.matches]
+        back = np.linalg.inv(frame.stored)
+        poses += [None if pose is None else pose @ back for pose in frame.poses]
+    estimate = estimate_pose(
+        Matches.join(matches), poses, cam2img, image_size, solver, thresholds, resamples=30
+    )
+    rotation, translation = pose_distance(estimate.lidar2cam, np.eye(4))
+    result = Deviation(begin, end, estimate.lidar2cam, rotation, translation, estimate)
+    if estimate.verdict != 'failed':
+        result.exceeds = _exceeds((rotation, translation), estimate.deviation, tolerances)
+    return result
+
+
+def _exceeds(size: Sequence[float], spread: Sequence[float], tolerances: Tolerances) -> bool:
+    limits = np.array([tolerances.rotation, tolerances.translation])
+    limits = np.maximum(limits, tolerances.spreads * np.asarray(spread))
+    return bool((np.asarray(size) > limits).any())
+
+
+def disturbance(degrees: float, metres: float, seed: int) -> np.ndarray:
+    """A motion (4, 4) by an angle about a random axis and by a distance in a random direction."""
+    rng = np.random.default_rng(seed)
+    axis, direction = rng.normal(size=(2, 3))
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_rotvec(
+        np.deg2rad(degrees) * axis / np.linalg.norm(axis)
+    ).as_matrix()
+    motion[:3, 3] = metres * direction / np.linalg.norm(direction)
+    return motion

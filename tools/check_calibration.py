@@ -1,0 +1,220 @@
+"""Check the calibration that a data set stores: frame by frame, and for drift over time.
+
+Writes check.json and check.png. Exits with 0 where all cameras are ok, 3 where one is off or
+drifting, 4 where one is unknown, 2 where the input is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet3d.registry import DATASETS
+from mmengine.config import DictAction
+from terminaltables import AsciiTable
+
+import nclr_mm  # noqa: F401 (applies workarounds, registers components)
+from nclr_mm.apis import Drive, check_calibration, init_model, look_at_drive
+from nclr_mm.calibration import CameraCheck, Deviation, Tolerances, disturbance
+from nclr_mm.datasets import CalibrationDataset
+from nclr_mm.engine.command_line import report_user_errors
+from nclr_mm.visualization.check import plot_deviations
+from nclr_mm.visualization.report import write_text
+
+EXIT_CODES = {'ok': 0, 'off': 3, 'drifting': 3, 'unknown': 4}
+# What is added to the stored calibration to see whether it is noticed: degrees, metres.
+DISTURBANCES = ((0, 0), (1, 0), (2, 0), (5, 0), (0, 0.1), (0, 0.3))
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of model and data; a Python program, which runs')
+    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('-o', '--out-dir', type=Path, required=True)
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='test')
+    parser.add_argument('--looks', type=int, default=2, help='at each frame; default: %(default)s')
+    parser.add_argument('--window', type=int, default=10, help='frames; default: %(default)s')
+    parser.add_argument(
+        '--tolerance',
+        nargs=2,
+        type=float,
+        metavar=('DEGREES', 'METRES'),
+        default=(Tolerances.rotation, Tolerances.translation),
+        help='deviations to let pass, about the error of the model; default: %(default)s',
+    )
+    parser.add_argument(
+        '--detection-rates',
+        type=int,
+        default=0,
+        metavar='N',
+        help='also add known errors to the stored calibration, each in N directions, and count how '
+        'often they are noticed',
+    )
+    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args(argv)
+
+
+def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDataset, Tolerances]:
+    """Model and data; what is wrong with them is found here."""
+    for name in ('looks', 'window'):
+        if getattr(args, name) < 1:
+            raise ValueError(f'--{name} must be at least 1, got {getattr(args, name)}.')
+    if min(args.tolerance) <= 0:
+        raise ValueError(f'--tolerance must be positive, got {args.tolerance}.')
+    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
+    loader = model.cfg.get(f'{args.split}_dataloader')
+    if not loader or not hasattr(model, 'calib_head'):
+        raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
+    dataset = DATASETS.build(dict(loader.dataset, pipeline=[]))
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    return model, dataset, Tolerances(*args.tolerance)
+
+
+def describe(deviation: Deviation, names: Sequence[str]) -> dict:
+    """A deviation for check.json; numbers that do not exist are null."""
+    estimate = deviation.estimate
+    solved = estimate.verdict != 'failed'
+    rotation, translation = estimate.deviation
+    return dict(
+        frames=[names[deviation.begin], names[deviation.end - 1]],
+        verdict=estimate.verdict,
+        reasons=estimate.reasons,
+        rotation_deg=deviation.rotation if solved else None,
+        translation_m=deviation.translation if solved else None,
+        rotation_spread_deg=rotation if math.isfinite(rotation) else None,
+        translation_spread_m=translation if math.isfinite(translation) else None,
+        correction=deviation.correction.tolist() if solved else None,
+        exceeds=deviation.exceeds,
+    )
+
+
+def series(deviations: Sequence[Deviation], kind: int) -> list[tuple[float, float, float]]:
+    """Position, rotation (0) or translation (1), and spread of deviations, NaN without a pose."""
+    rows = []
+    for item in deviations:
+        solved = item.estimate.verdict != 'failed'
+        value = (item.rotation, item.translation)[kind] if solved else math.nan
+        rows.append(((item.begin + item.end - 1) / 2, value, item.estimate.deviation[kind]))
+    return rows
+
+
+def table(checks: Mapping[str, CameraCheck]) -> str:
+    rows = [['camera', 'verdict', 'off by (deg)', 'off by (m)', 'frames beyond', 'drifts']]
+    for name, check in checks.items():
+        overall, spread = check.overall, check.overall.estimate.deviation
+        solved = overall.estimate.verdict != 'failed'
+        rows.append(
+            [
+                name,
+                check.verdict,
+                f'{overall.rotation:.2f} ± {spread[0]:.2f}' if solved else '',
+                f'{overall.translation:.3f} ± {spread[1]:.3f}' if solved else '',
+                f'{sum(f.exceeds for f in check.frames)} of {len(check.frames)}',
+                f'{len(check.drifts)} of {len(check.windows)} windows',
+            ]
+        )
+    return AsciiTable(rows).table
+
+
+def disturbed(drive: Drive, motion: np.ndarray) -> Drive:
+    """The drive as it would be if the stored calibration were off by a motion of the camera."""
+    return replace(
+        drive,
+        frames={
+            name: [replace(frame, stored=motion @ frame.stored) for frame in frames]
+            for name, frames in drive.frames.items()
+        },
+    )
+
+
+def detection_rates(model, drive: Drive, number: int, **settings) -> str:
+    """How often known errors of the stored calibration are noticed, as a table.
+
+    A drive is all frames of a camera together; a frame counts where it has a pose.
+    """
+    rows = [['added', 'drives noticed', 'frames noticed', 'frames without a pose']]
+    for degrees, metres in DISTURBANCES:
+        count: Counter = Counter()
+        for seed in range(number if degrees or metres else 1):
+            off = disturbed(drive, disturbance(degrees, metres, seed))
+            for check in check_calibration(model, off, **settings).values():
+                count['drives'] += 1
+                count['noticed'] += check.verdict in ('off', 'drifting')
+                count['frames'] += len(check.frames)
+                count['beyond'] += sum(f.exceeds for f in check.frames)
+                count['failed'] += sum(f.estimate.verdict == 'failed' for f in check.frames)
+        solved = max(count['frames'] - count['failed'], 1)
+        rows.append(
+            [
+                f'{degrees} deg, {metres} m',
+                f'{count["noticed"]} of {count["drives"]}',
+                f'{count["beyond"] / solved:.2f}',
+                f'{count["failed"] / count["frames"]:.2f}',
+            ]
+        )
+    return AsciiTable(rows).table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    model, dataset, tolerances = report_user_errors(lambda: prepare(args))
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            print(f'{done} of {total} frames', flush=True)
+
+    drive = look_at_drive(model, dataset, args.looks, args.seed, progress)
+    settings = dict(window=args.window, tolerances=tolerances)
+    checks = check_calibration(model, drive, **settings)
+    cameras = {}
+    for name, check in checks.items():
+        names = [frame.name for frame in drive.frames[name]]
+        cameras[name] = dict(
+            verdict=check.verdict,
+            overall=describe(check.overall, names),
+            windows=[describe(window, names) for window in check.windows],
+            drifting_windows=check.drifts,
+            frames=[describe(frame, names) for frame in check.frames],
+        )
+    report = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        split=args.split,
+        tolerances=asdict(tolerances),
+        convention='correction (4x4) C of the camera frame: the estimate of lidar2cam is C stored',
+        cameras=cameras,
+    )
+    write_text(args.out_dir / 'check.json', json.dumps(report, indent=1))
+    kinds = ('rotation (deg)', 'translation (m)')
+    plot_deviations(
+        {
+            name: {
+                kind: (series(check.frames, i), series(check.windows, i))
+                for i, kind in enumerate(kinds)
+            }
+            for name, check in checks.items()
+        },
+        dict(zip(kinds, (tolerances.rotation, tolerances.translation))),
+        args.out_dir / 'check.png',
+    )
+    print(table(checks))
+    if args.detection_rates:
+        rates = detection_rates(model, drive, args.detection_rates, **settings)
+        write_text(args.out_dir / 'detection_rates.txt', rates + '\n')
+        print(rates)
+    print(args.out_dir / 'check.json')
+    return max(EXIT_CODES[check.verdict] for check in checks.values())
+
+
+if __name__ == '__main__':
+    sys.exit(main())
