@@ -2,8 +2,10 @@
 
 from .calibration import calibration_sheet
 from .curves import plot_curves, read_scalars, smooth
+from .features import feature_colors
 from .overlay import (
     colorize,
+    draw_colors,
     draw_matches,
     draw_points,
     overlay_heatmap,
@@ -15,8 +17,10 @@ from .overlay import (
 __all__ = [
     'calibration_sheet',
     'colorize',
+    'draw_colors',
     'draw_matches',
     'draw_points',
+    'feature_colors',
     'overlay_heatmap',
     'plot_curves',
     'project_overlay',

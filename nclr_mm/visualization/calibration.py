@@ -18,7 +18,15 @@ from nclr_mm.geometry import (
     transform_points,
 )
 
-from .overlay import draw_matches, draw_points, overlay_heatmap, project_overlay, tile
+from .features import feature_colors
+from .overlay import (
+    draw_colors,
+    draw_matches,
+    draw_points,
+    overlay_heatmap,
+    project_overlay,
+    tile,
+)
 
 __all__ = ['calibration_sheet']
 
@@ -39,7 +47,9 @@ def calibration_sheet(
     """Draw overlap, matches and poses of one camera on one sheet.
 
     Panels: the image; true and predicted overlap of the cells of the feature map; the voxels at
-    their true places, by predicted overlap; the matches, with lines to the true projections; the
+    their true places, by predicted overlap; where ``pred`` holds them (``keep_features`` of the
+    head), the features of cells and voxels in the same colours (:func:`feature_colors`); the
+    matches, with lines to the true projections; the
     LiDAR points projected with the pose before the perturbation, the predicted and the true one,
     with their errors (those of the metric: geodesic angle, length of the difference of the
     translations).
@@ -106,8 +116,10 @@ def calibration_sheet(
             'cells, predicted overlap (dark 0, yellow 1)',
             overlay_heatmap(image, pixel_scores.numpy(), colormap='viridis'),
         ),
-        _match_panel(image, pred, camera, true, intrinsics, scale, max_error),
     ]
+    if 'point_features' in pred:
+        panels += _feature_panels(image, pred, camera, _enlarged(uv, scale), seen.numpy(), radius)
+    panels.append(_match_panel(image, pred, camera, true, intrinsics, scale, max_error))
     if perturbation is not None:
         before = true @ _float(perturbation)
         panels.append(_pose_panel('before', image, cloud, before, true, large, radius))
@@ -120,6 +132,28 @@ def calibration_sheet(
     panels.append(('LiDAR, true pose', drawn))
     titles, images = zip(*panels)
     return tile(images, 2, titles)
+
+
+def _feature_panels(
+    image: np.ndarray,
+    pred: Mapping[str, Any],
+    camera: int,
+    uv: np.ndarray,
+    seen: np.ndarray,
+    radius: int,
+) -> list[tuple[str, np.ndarray]]:
+    cells, voxels = feature_colors(
+        _float(pred['pixel_features'][camera]).numpy(),
+        _float(pred['point_features'][camera]).numpy()[seen],
+    )
+    colored = cv2.resize(cells, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return [
+        ('features of the cells: three main components', colored),
+        (
+            'features of the voxels at their true places, same colours',
+            draw_colors(image // 3, uv[seen], voxels, radius),
+        ),
+    ]
 
 
 def _match_panel(

@@ -17,6 +17,7 @@ from nclr_mm.geometry import MIN_DEPTH, project, transform_points
 
 __all__ = [
     'colorize',
+    'draw_colors',
     'draw_matches',
     'draw_points',
     'overlay_heatmap',
@@ -96,9 +97,25 @@ def draw_points(
     Raises:
         ValueError: if a shape does not fit.
     """
-    image = _copy_image(image_rgb)
     uv, values = _check_pairs(uv, values)
-    colors = colorize(values, colormap, vmin, vmax)
+    return draw_colors(image_rgb, uv, colorize(values, colormap, vmin, vmax), radius)
+
+
+def draw_colors(
+    image_rgb: np.ndarray, uv: np.ndarray, colors: np.ndarray, radius: int = 2
+) -> np.ndarray:
+    """Draw points as filled circles of given colours, in the given order.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        uv: (N, 2) pixels; points that are not finite or off the image are left out.
+        colors: (N, 3) uint8 RGB.
+        radius: of the circles, in pixels; 0 draws single pixels.
+
+    Returns:
+        A new image of the same size.
+    """
+    image = _copy_image(image_rgb)
     keep = _on_image(uv, image)
     for (u, v), color in zip(np.rint(uv[keep]).astype(int).tolist(), colors[keep].tolist()):
         cv2.circle(image, (u, v), radius, color, cv2.FILLED)

@@ -205,3 +205,21 @@ def test_autocast_keeps_geometry_in_float32():
         losses = model(**data, mode='loss')
     assert all(v.isfinite() for v in losses.values())
     assert all(v.dtype == torch.float32 for v in losses.values())
+
+
+@pytest.mark.parametrize('features', ['fused', 'backbone'])
+def test_features_are_kept_when_asked_for(features):
+    """Those that were matched: a match's similarity is the product of its two features."""
+    model = small_model(test_cfg=dict(num_voxels=64, features=features, window=1)).eval()
+    data = batch(model, [cloud(300)], training=False)
+    assert 'point_features' not in model(**data, mode='predict')[0].pred_calib
+    model.calib_head.keep_features = True
+    pred = model(**batch(model, [cloud(300)], training=False), mode='predict')[0].pred_calib
+    points, cells = pred.point_features, pred.pixel_features
+    assert points.shape[:2] == pred.point_scores.shape
+    assert cells.shape[:3] == pred.pixel_scores.shape
+    best = (points[0] @ cells[0].flatten(0, 1).T).amax(dim=1)
+    index = (pred.points[:, None] == pred.match_points[0]).all(-1).nonzero()
+    kept = index[pred.match_mask[0][index[:, 1]]]
+    assert len(kept)
+    torch.testing.assert_close(best[kept[:, 0]], pred.match_scores[0][kept[:, 1]])

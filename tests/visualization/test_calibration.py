@@ -131,3 +131,39 @@ def test_real_frame(real_data):
     sheet = calibration_sheet(image, prediction, 0, true, cam2img, np.eye(4), points)
     assert sheet.shape[1] == 2 * image.shape[1] + 18
     assert sheet.std() > 30
+
+
+def test_features_of_cells_and_voxels_have_the_same_colours(scene, monkeypatch):
+    """Voxels whose features are those of the cells they fall on have the colours of these."""
+    true, motion, points = scene
+    pred = _prediction(true, points)
+    rng = np.random.default_rng(0)
+    cells = rng.normal(size=(40, 160, 8))
+    cam = points @ true[:3, :3].T + true[:3, 3]
+    uv = cam @ CAM2IMG.T
+    column, row = np.rint((uv[:, :2] / uv[:, 2:] + 0.5) / 4 - 0.5).astype(int).T
+    inside = (cam[:, 2] > 0) & (column >= 0) & (column < 160) & (row >= 0) & (row < 40)
+    features = cells[row.clip(0, 39), column.clip(0, 159)]
+    pred |= dict(
+        pixel_features=torch.from_numpy(cells)[None],
+        point_features=torch.from_numpy(features)[None],
+    )
+    panels = {}
+    tile = calibration.tile
+    monkeypatch.setattr(
+        calibration,
+        'tile',
+        lambda images, columns, titles: (
+            panels.update(zip(titles, images)) or tile(images, columns, titles)
+        ),
+    )
+    calibration_sheet(IMAGE, pred, 0, true, CAM2IMG, motion)
+    of_cells = panels['features of the cells: three main components']
+    of_voxels = panels['features of the voxels at their true places, same colours']
+    for i in np.flatnonzero(inside):
+        u, v = np.rint(uv[i, :2] / uv[i, 2]).astype(int)
+        drawn = of_voxels[v, u]
+        around = of_cells[4 * row[i] + 1, 4 * column[i] + 1]
+        overdrawn = np.abs(np.linalg.norm(uv[:, :2] / uv[:, 2:] - [u, v], axis=1)) < 6
+        if overdrawn[inside].sum() == 1:
+            np.testing.assert_array_equal(drawn, around)

@@ -13,6 +13,8 @@ from mmengine.hooks import Hook
 
 from nclr_mm.visualization import calibration_sheet, save_image
 
+from ..distributed import unwrapped_model
+
 
 @HOOKS.register_module()
 class CalibrationVisualizationHook(Hook):
@@ -54,6 +56,26 @@ class CalibrationVisualizationHook(Hook):
     def before_test_epoch(self, runner) -> None:
         """Count samples from the first one again."""
         self._seen = 0
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Ask for the features as long as there is more to draw."""
+        self._keep_features(runner)
+
+    def before_test_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Ask for the features as long as there is more to draw."""
+        self._keep_features(runner)
+
+    def _keep_features(self, runner) -> None:
+        wanted = self._seen <= (self.max_samples - 1) * self.interval
+        unwrapped_model(runner).calib_head.keep_features = wanted
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Features are for pictures alone."""
+        unwrapped_model(runner).calib_head.keep_features = False
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        """Features are for pictures alone."""
+        unwrapped_model(runner).calib_head.keep_features = False
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Draw samples of a validation batch."""

@@ -203,6 +203,8 @@ class CalibrationHead(BaseModule):
         if self.test_cfg['window'] % 2 == 0:
             raise ValueError(f'test_cfg.window must be odd, not {self.test_cfg["window"]}.')
         self.solver = TASK_UTILS.build(self.test_cfg['solver'])
+        #: whether predictions hold the features that were matched, for pictures of them
+        self.keep_features = False
 
         def build(cfg: dict | None, **defaults) -> nn.Module | None:
             return None if cfg is None else MODELS.build(dict(defaults, **cfg))
@@ -466,7 +468,8 @@ class CalibrationHead(BaseModule):
         view = self.view(scene, drawn)
         point_scores = self.point_overlap(view.fused_points)[..., 0].float().sigmoid() * view.valid
         pixel_scores = self.pixel_overlap(view.fused_pixels)[..., 0].float().sigmoid()
-        match, cells, similarity, is_match = self.match(scene, view, point_scores)
+        features = self.matched_features(scene, view)
+        match, cells, similarity, is_match = self.match(scene, view, point_scores, features)
         xyz = scene.xyz[torch.arange(batch_size, device=index.device)[:, None], index]
         match_xyz = gather_voxels(xyz, match)
         match_uv = scene.cameras.to_image(cells)
@@ -486,11 +489,21 @@ class CalibrationHead(BaseModule):
                     match_mask=is_match[i].cpu(),
                 )
             )
+            if self.keep_features:
+                points, pixels = (x[i].float().cpu() for x in features)
+                results[-1].point_features = points[:, keep]
+                results[-1].pixel_features = pixels.unflatten(1, scene.cameras.map_size)
             self.solve(results[-1], scene.cameras.cam2img[i].cpu())
         return results
 
+    def matched_features(self, scene: Scene, view: View) -> tuple[Tensor, Tensor]:
+        """Aligned features of the voxels used (B, V, M, C) and of the cells (B, V, h*w, C)."""
+        if self.test_cfg['features'] == 'fused':
+            return self.fused_alignment(view.fused_points), self.fused_alignment(view.fused_pixels)
+        return self.alignment(view.points), self.alignment(scene.pixels)
+
     def match(
-        self, scene: Scene, view: View, scores: Tensor
+        self, scene: Scene, view: View, scores: Tensor, features: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Choose the most similar matches of each camera.
 
@@ -498,16 +511,14 @@ class CalibrationHead(BaseModule):
             scene: the batch.
             view: the voxels used.
             scores: (B, V, M) their overlap scores.
+            features: of :meth:`matched_features`.
 
         Returns:
             index (B, V, K) into the voxels used, cells (B, V, K, 2), similarity (B, V, K) and
             mask (B, V, K) bool.
         """
         cfg = self.test_cfg
-        fused = cfg['features'] == 'fused'
-        alignment = self.fused_alignment if fused else self.alignment
-        points = alignment(view.fused_points if fused else view.points).flatten(0, 1)
-        pixels = alignment(view.fused_pixels if fused else scene.pixels).flatten(0, 1)
+        points, pixels = (x.flatten(0, 1) for x in features)
         candidate = (view.valid & (scores > cfg['score_threshold'])).flatten(0, 1)
         number = min(cfg['max_matches'], points.shape[1])
         if number == 0:
