@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from mmdet3d.registry import HOOKS, METRICS, MODELS
+from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.models.data_preprocessors import hard_voxel_data_preprocessor
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted((CONFIGS / 'det3d').glob('*.py'))
@@ -66,6 +70,8 @@ def test_official_leaves(path):
     METRICS.build(cfg.val_evaluator)
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
+    assert cfg.default_hooks.checkpoint.interval == 1  # something to resume from
+    assert cfg.auto_scale_lr.base_batch_size == 8 * loader.batch_size
 
 
 @pytest.mark.parametrize('path', FRAMES, ids=lambda p: p.stem)
@@ -103,3 +109,49 @@ def test_pretraining_fills_the_network(path):
         assert given[tensor.removeprefix(hook.prefix)].shape == value.shape, tensor
     layer, theirs = cfg.model.data_preprocessor, pretraining.model.data_preprocessor
     assert layer.voxel_layer.voxel_size == theirs.voxel_layer.voxel_size
+
+
+def test_no_voxel_of_a_real_scan_is_left_out(real_data):
+    """mmdet3d leaves out silently what is more than max_voxels."""
+    model = Config.fromfile(CONFIGS / PRETRAINED['kitti-3d-3class']).model
+    preprocessor = MODELS.build(model.data_preprocessor)
+    layer = model.data_preprocessor.voxel_layer
+    low, high = np.split(np.array(layer.point_cloud_range), 2)
+    scans = sorted((real_data / 'kitti/training/velodyne').glob('*.bin'))
+    assert scans
+    for path in scans:
+        points = np.fromfile(path, dtype=np.float32).reshape(-1, 4)
+        inside = ((points[:, :3] >= low) & (points[:, :3] < high)).all(axis=1)
+        sizes = np.array(layer.voxel_size, dtype=np.float32)
+        cells = np.floor((points[inside, :3] - low.astype(np.float32)) / sizes)
+        number = len(np.unique(cells, axis=0))
+        data = dict(
+            inputs=dict(
+                points=[torch.from_numpy(points)], img=[torch.zeros(1, 3, 8, 8, dtype=torch.uint8)]
+            ),
+            data_samples=[Det3DDataSample()],
+        )
+        (found,) = preprocessor(data, True)['inputs']['voxels']['counts']
+        assert found == pytest.approx(number, rel=1e-3), path.name
+
+
+def test_full_voxels_are_told_once(monkeypatch):
+    layer = dict(
+        voxel_size=[1.0, 1.0, 1.0],
+        point_cloud_range=[0.0, 0.0, 0.0, 8.0, 8.0, 8.0],
+        max_num_points=5,
+        max_voxels=(4, 4),
+    )
+    preprocessor = MODELS.build(
+        dict(type='HardVoxelCalibrationDataPreprocessor', voxel_layer=layer)
+    )
+    messages, seen = [], []
+    monkeypatch.setattr(
+        hard_voxel_data_preprocessor, 'print_log', lambda text, *args: messages.append(text)
+    )
+    for number in (3, 8, 8):
+        points = torch.arange(number).float()[:, None].expand(-1, 4).contiguous() + 0.5
+        preprocessor(dict(inputs=dict(points=[points]), data_samples=[Det3DDataSample()]), True)
+        seen.append(len(messages))
+    assert seen == [0, 1, 1]
+    assert 'max_voxels=4' in messages[0]

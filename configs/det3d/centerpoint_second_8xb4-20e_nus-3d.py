@@ -51,6 +51,9 @@ train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
+# --resume needs something to go on from; theirs are written at the end alone.
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains, which has the prefix pts_ here.
 pretrained = ['pts_voxel_encoder', 'pts_middle_encoder', 'pts_backbone', 'pts_neck']

@@ -14,6 +14,11 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='KittiDetectionMetric')
 test_evaluator = val_evaluator
 
+# Theirs says 48, which is SECOND's.
+auto_scale_lr = dict(base_batch_size=16)
+# --resume needs something to go on from; theirs are written at the end alone.
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains.
 pretrained = ['voxel_encoder', 'middle_encoder', 'backbone', 'neck']

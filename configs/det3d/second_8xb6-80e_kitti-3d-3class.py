@@ -13,6 +13,9 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='KittiDetectionMetric')
 test_evaluator = val_evaluator
 
+# --resume needs something to go on from; theirs are written at the end alone.
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains.
 pretrained = ['voxel_encoder', 'middle_encoder', 'backbone', 'neck']

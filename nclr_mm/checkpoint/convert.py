@@ -97,6 +97,8 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
                 [*map(str, list(content)[:8]), *(['...'] if len(content) > 8 else [])]
             )
         raise ValueError(f'{path} has no field {key!r} with tensors; it holds {fields}.')
+    if not all(isinstance(name, str) for name in content[key]):
+        raise ValueError(f'{path} has tensors in {key!r} that are not called by names.')
     state = OrderedDict(
         (name.removeprefix('module.'), value)
         for name, value in content[key].items()
@@ -131,7 +133,7 @@ def convert(direction: str, source: str | Path, target: str | Path) -> str:
     try:
         tensors, names = conversion.rename(state)
     except ValueError as error:
-        raise ValueError(f'{source} is not {conversion.source}: {error}') from error
+        raise ValueError(f'{source} cannot be converted as {conversion.source}: {error}') from error
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')

@@ -143,6 +143,7 @@ def require_voxelnet(state: Mapping[str, Tensor]) -> None:
         ValueError: naming the first tensor that is missing and how many are, or the levels of the
             BEV network that do not fit each other.
     """
+    _require_stages(state)
     convolutions = ['middle_encoder.conv_input', 'middle_encoder.conv_out']
     convolutions += [
         f'middle_encoder.encoder_layers.encoder_layer{stage}.{layer}'
@@ -173,7 +174,44 @@ def require_voxelnet(state: Mapping[str, Tensor]) -> None:
             f'The VoxelNet is not complete: {len(missing)} of at least {len(wanted)} tensors are '
             f'missing, first {missing[0]}.'
         )
+    _require_shapes(state, wanted)
     _require_levels(state)
+
+
+def _require_stages(state: Mapping[str, Tensor]) -> None:
+    """Refuse an encoder of other stages, such as that of the small networks."""
+    found = {
+        int(match[1])
+        for name in state
+        if (match := re.match(r'middle_encoder\.encoder_layers\.encoder_layer(\d+)\.', name))
+    }
+    if found and found != set(STAGES):
+        raise ValueError(
+            f'Its sparse encoder has the stages {sorted(found)}; the network of SECOND, which '
+            f'OpenPCDet has, has {len(STAGES)} stages of {", ".join(map(str, STAGES.values()))} '
+            'convolutions.'
+        )
+
+
+def _require_shapes(state: Mapping[str, Tensor], names: Iterable[str]) -> None:
+    """Refuse tensors that cannot be what their names say."""
+    for name in names:
+        layer = int(re.search(r'\.(\d+)\.\w+$', name)[1])
+        sparse = name.startswith('middle_encoder.')
+        norm = layer % 3 == 1
+        dimensions = 1 if norm else 5 if sparse else 4
+        if state[name].dim() != dimensions:
+            raise ValueError(
+                f'{name} has the shape {tuple(state[name].shape)}, expected {dimensions} '
+                'dimensions.'
+            )
+        if norm:
+            kernel = state[re.sub(r'\d+\.\w+$', f'{layer - 1}.weight', name)]
+            if len(state[name]) not in kernel.shape:
+                raise ValueError(
+                    f'{name} has {len(state[name])} numbers, which its convolution of shape '
+                    f'{tuple(kernel.shape)} does not give.'
+                )
 
 
 def _require_levels(state: Mapping[str, Tensor]) -> None:

@@ -77,6 +77,8 @@ def _neighbourhoods(centers: Tensor, points: Tensor, radius: float, size: int = 
         Rows of up to `size` centres and, in ascending order, of the points at most `radius` from
         their bounding rectangle in x and y.
     """
+    if not len(centers):
+        return
     # Strips of equal numbers of centres along x, in each of them groups along y.
     strips = max(1, round((len(centers) / size) ** 0.5))
     order = centers[:, 0].argsort()

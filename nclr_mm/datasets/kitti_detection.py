@@ -24,8 +24,8 @@ class KittiDetectionDataset(KittiDataset):
         kwargs: arguments of :class:`mmdet3d.datasets.KittiDataset`.
 
     Raises:
-        ValueError: if nothing is chosen, or a part is asked for in a test, whose metric counts
-            frames in the whole info file.
+        ValueError: if nothing is chosen, if no chosen frame has an object to train on, or if a part
+            is asked for in a test, whose metric counts frames in the whole info file.
     """
 
     def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:
@@ -39,8 +39,18 @@ class KittiDetectionDataset(KittiDataset):
         """Read the info file, choose the frames and name them in the log."""
         require_info_file(self.ann_file, '`python tools/create_data.py kitti`')
         entries = super().load_data_list()
-        if self.fraction == 1:
-            return entries
+        if self.fraction < 1:
+            entries = self._choose(entries)
+        if not self.test_mode and self.filter_empty_gt and not any(map(_has_object, entries)):
+            classes = ', '.join(self.metainfo['classes'])
+            raise ValueError(
+                f'None of the {len(entries)} frames of {self.ann_file} (fraction='
+                f'{self.fraction:g}, offset={self.offset}) has an object to train on; classes: '
+                f'{classes}.'
+            )
+        return entries
+
+    def _choose(self, entries: list[dict]) -> list[dict]:
         names = [str(entry['sample_idx']) for entry in entries]
         chosen = choose_and_report(self.ann_file, names, names, self.fraction, FRAMES, self.offset)
         chosen_entries = [entries[i] for i in chosen]
@@ -75,3 +85,8 @@ class KittiDetectionDataset(KittiDataset):
                     f'fraction={self.fraction:g} leaves out: use CheckedDataBaseSampler.'
                 )
             sampler.keep_frames(frames)
+
+
+def _has_object(entry: dict) -> bool:
+    """Whether a frame has an object of the classes of the data set."""
+    return bool((entry['ann_info']['gt_labels_3d'] >= 0).any())

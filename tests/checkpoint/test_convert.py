@@ -9,6 +9,9 @@ import torch
 from mmdet3d.models.backbones import SECOND
 from mmdet3d.models.middle_encoders import SparseEncoder
 from mmdet3d.models.necks import SECONDFPN
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from nclr_mm.checkpoint import CONVERSIONS, convert, read_checkpoint
@@ -173,7 +176,7 @@ def test_an_incomplete_backbone_is_not_written(tmp_path, missing):
     state = MMDet3D().state_dict()
     del state[missing]
     torch.save(dict(state_dict=state), tmp_path / 'cut.pth')
-    with pytest.raises(ValueError, match=f'cut.pth is not .*first {missing}'):
+    with pytest.raises(ValueError, match=f'cut.pth cannot be converted as .*first {missing}'):
         convert('nclr-to-openpcdet', tmp_path / 'cut.pth', tmp_path / 'out.pth')
     assert sorted(p.name for p in tmp_path.iterdir()) == ['cut.pth']
 
@@ -191,7 +194,7 @@ def test_a_network_without_its_last_level_is_not_written(tmp_path, gone, fault):
     state = MMDet3D().state_dict()
     left = {n: v for n, v in state.items() if not n.startswith(tuple(gone))}
     torch.save(dict(state_dict=left), tmp_path / 'cut.pth')
-    with pytest.raises(ValueError, match=f'cut.pth is not .*{fault}'):
+    with pytest.raises(ValueError, match=f'cut.pth cannot be converted as .*{fault}'):
         convert('nclr-to-openpcdet', tmp_path / 'cut.pth', tmp_path / 'out.pth')
     assert not (tmp_path / 'out.pth').exists()
 
@@ -202,6 +205,39 @@ def test_levels_that_do_not_fit_each_other_are_refused(tmp_path):
     torch.save(dict(state_dict=state), tmp_path / 'odd.pth')
     with pytest.raises(ValueError, match=r'blocks\.0 ends with 16 channels'):
         convert('nclr-to-openpcdet', tmp_path / 'odd.pth', tmp_path / 'out.pth')
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape', 'fault'),
+    [
+        ('middle_encoder.conv_input.1.weight', (), r'the shape \(\), expected 1 dim'),
+        ('backbone.blocks.0.3.weight', (5,), r'blocks\.0\.3\.weight .* expected 4 dim'),
+        ('middle_encoder.conv_out.0.weight', (8, 8), r'conv_out\.0\.weight .* expected 5 dim'),
+        ('backbone.blocks.1.1.running_var', (99,), 'has 99 numbers, which its convolution'),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused(tmp_path, name, shape, fault):
+    state = MMDet3D().state_dict()
+    state[name] = torch.zeros(shape)
+    torch.save(dict(state_dict=state), tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match=f'odd.pth cannot be converted .*{fault}'):
+        convert('nclr-to-openpcdet', tmp_path / 'odd.pth', tmp_path / 'out.pth')
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_small_networks_have_no_counterpart(tmp_path):
+    init_default_scope('mmdet3d')
+    config = Config.fromfile(ROOT / 'configs/_base_/models/second-small_kitti.py')
+    model = MODELS.build(config.model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'small.pth')
+    with pytest.raises(ValueError, match=r'small\.pth .* the stages \[1, 2, 3\]; .* has 4 stages'):
+        convert('nclr-to-openpcdet', tmp_path / 'small.pth', tmp_path / 'out.pth')
+
+
+def test_tensors_without_names_are_refused(tmp_path):
+    torch.save(dict(state_dict={0: torch.zeros(1)}), tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match=r'list\.pth has tensors .* not called by names'):
+        read_checkpoint(tmp_path / 'list.pth', 'state_dict')
 
 
 def test_kernels_of_spconv_1_and_names_of_centerpoint(tmp_path, voxels):

@@ -246,3 +246,11 @@ def test_names_of_mmdet3d_are_replaced_too():
     from mmdet3d.structures.bbox_3d import base_box3d
 
     assert base_box3d.points_in_boxes_all is ops.points_in_boxes_all
+
+
+def test_stacked_ball_query_of_a_sample_without_centers(generator):
+    xyz, centers = points(generator, 10, 3), points(generator, 5, 3)
+    numbers = torch.tensor([10, 0]).int()
+    both = ball_query(0.0, 2.0, 4, xyz, centers, numbers, torch.tensor([5, 0]).int())
+    one = ball_query(0.0, 2.0, 4, xyz, centers, numbers[:1], torch.tensor([5]).int())
+    assert torch.equal(both, one)

@@ -283,3 +283,33 @@ def test_the_base_config_of_simulated_streets(root, repo):
         assert len(points) > 100 and (points >= low).all() and (points <= high).all()
     assert set(sample['data_samples'].eval_ann_info['gt_labels_3d']) <= {-1, 0, 1, 2}
     assert cfg.val_evaluator.ann_file.endswith(val.ann_file)
+
+
+def test_a_view_without_points_gives_objects_without_points(root, tmp_path):
+    """All of the scan lies behind the camera: the others still get their database."""
+    infos = read(root / 'kitti_infos_train.pkl')
+    frame = next(i for i in infos['data_list'] if i['instances'])['lidar_points']['lidar_path']
+    clouds = tmp_path / 'training/velodyne_reduced'
+    shutil.copytree(root / 'training/velodyne_reduced', clouds)
+    (clouds / frame).write_bytes(b'')
+    path = converters.create_gt_database(root / 'kitti_infos_train.pkl', tmp_path)
+    entries = [entry for found in read(path).values() for entry in found]
+    empty = [e for e in entries if e['image_idx'] == int(frame.removesuffix('.bin'))]
+    assert empty and all(e['num_points_in_gt'] == 0 for e in empty)
+    assert any(e['num_points_in_gt'] for e in entries)
+    (clouds / frame).write_bytes(b'123')
+    with pytest.raises(ValueError, match=f'{frame} is truncated'):
+        converters.create_gt_database(root / 'kitti_infos_train.pkl', tmp_path)
+
+
+def test_training_without_a_single_object(root, tmp_path):
+    infos = read(root / 'kitti_infos_train.pkl')
+    for info in infos['data_list']:
+        info['instances'] = []
+    path = tmp_path / 'empty.pkl'
+    path.write_bytes(pickle.dumps(infos))
+    with pytest.raises(
+        ValueError, match=r'None of the \d+ frames of .*empty\.pkl .* has an object'
+    ):
+        dataset(root, ann_file=str(path))
+    dataset(root, ann_file=str(path), test_mode=True)

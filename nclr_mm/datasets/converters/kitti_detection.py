@@ -69,8 +69,9 @@ def _write_reduced(frame: tuple[Path, tuple[Path, dict]]) -> None:
     os.replace(temporary, target)
 
 
-def _read_points(path: Path) -> np.ndarray:
-    common.count_points(path, NUM_PTS_FEATS)
+def _read_points(path: Path, may_be_empty: bool = False) -> np.ndarray:
+    if not may_be_empty or common.require_file(path).stat().st_size:
+        common.count_points(path, NUM_PTS_FEATS)
     return np.fromfile(path, dtype=np.float32).reshape(-1, NUM_PTS_FEATS)
 
 
@@ -131,7 +132,9 @@ def _cut_objects(root: Path, folder: Path, names: dict[int, str], info: dict) ->
     ]
     if not instances:
         return []
-    points = _read_points(root / 'training/velodyne_reduced' / info['lidar_points']['lidar_path'])
+    # May be empty: nothing of the scan lies in the image.
+    reduced = root / 'training/velodyne_reduced' / info['lidar_points']['lidar_path']
+    points = _read_points(reduced, may_be_empty=True)
     cam2lidar = np.linalg.inv(np.array(info['images']['CAM2']['lidar2cam']))
     boxes = CameraInstance3DBoxes(
         np.array([instance['bbox_3d'] for instance in instances], dtype=np.float32)

@@ -1,7 +1,10 @@
 """Data preprocessor of the pretraining detector with mmdet3d's own voxels."""
 
+import logging
+
 from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
 from mmdet3d.registry import MODELS
+from mmengine.logging import print_log
 
 from .calibration_data_preprocessor import check_images, check_padding
 
@@ -19,6 +22,7 @@ class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
 
     def __init__(self, voxel_layer: dict, **kwargs) -> None:
         check_padding(kwargs)
+        self._warned = False
         super().__init__(voxel=True, voxel_type='hard', voxel_layer=voxel_layer, **kwargs)
 
     def simple_process(self, data: dict, training: bool = False) -> dict:
@@ -41,4 +45,17 @@ class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
         voxels['xyz'] = voxels['voxels'][..., :3].sum(dim=1) / number[:, None]
         batch_size = len(data['inputs']['points'])
         voxels['counts'] = voxels['coors'][:, 0].long().bincount(minlength=batch_size).tolist()
+        self._warn_of_capacity(max(voxels['counts'], default=0))
         return data
+
+    def _warn_of_capacity(self, number: int) -> None:
+        """Say once that voxels may have been left out, which mmdet3d does silently."""
+        layer = self.voxel_layer
+        limit = layer.max_voxels[0 if layer.training else 1]
+        if number >= limit and not self._warned:
+            self._warned = True
+            print_log(
+                f'A scan fills all of max_voxels={limit}: those that come last in it are left out.',
+                'current',
+                logging.WARNING,
+            )
