@@ -1,0 +1,199 @@
+"""Scenes to turn in a browser: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .report import write_text
+
+__all__ = ['Lines', 'Points', 'box_lines', 'camera_lines', 'write_scene']
+
+# Corners of mmdet3d's boxes (BaseInstance3DBoxes.corners) that an edge joins.
+_EDGES = (
+    (0, 1),
+    (1, 2),
+    (2, 3),
+    (3, 0),
+    (4, 5),
+    (5, 6),
+    (6, 7),
+    (7, 4),
+    (0, 4),
+    (1, 5),
+    (2, 6),
+    (3, 7),
+)
+
+
+@dataclass
+class Points:
+    """Points of a scene.
+
+    Attributes:
+        name: in the legend, where a click hides them.
+        xyz: (N, 3) in metres.
+        colors: (N, 3) uint8 RGB, or (3,) for all.
+        size: of the dots in pixels.
+    """
+
+    name: str
+    xyz: np.ndarray
+    colors: np.ndarray
+    size: float = 1.5
+
+
+@dataclass
+class Lines:
+    """Line segments of a scene.
+
+    Attributes:
+        name: in the legend, where a click hides them.
+        segments: (N, 2, 3) ends in metres.
+        color: (3,) uint8 RGB.
+        width: in pixels.
+    """
+
+    name: str
+    segments: np.ndarray
+    color: Sequence[int]
+    width: float = 3.0
+
+
+def box_lines(name: str, corners: np.ndarray, color: Sequence[int]) -> Lines:
+    """Edges of boxes, and a cross on the front face.
+
+    Args:
+        name: in the legend.
+        corners: (N, 8, 3) of mmdet3d's ``LiDARInstance3DBoxes.corners``.
+        color: (3,) RGB.
+    """
+    corners = np.asarray(corners, dtype=np.float64).reshape(-1, 8, 3)
+    # Corners 4 to 7 are those with the greater x, where the box heads.
+    pairs = [*_EDGES, (4, 6), (5, 7)]
+    segments = np.stack([corners[:, list(pair)] for pair in pairs], axis=1)
+    return Lines(name, segments.reshape(-1, 2, 3), color)
+
+
+def camera_lines(
+    name: str,
+    lidar2cam: np.ndarray,
+    cam2img: np.ndarray,
+    image_size: tuple[int, int],
+    color: Sequence[int],
+    depth: float = 2.0,
+) -> Lines:
+    """The pyramid that a camera sees, in the LiDAR's frame.
+
+    Args:
+        name: in the legend.
+        lidar2cam: (4, 4).
+        cam2img: (3, 3).
+        image_size: (height, width).
+        color: (3,) RGB.
+        depth: of the pyramid, in metres.
+    """
+    height, width = image_size
+    edge = np.array([[0, 0, 1], [width - 1, 0, 1], [width - 1, height - 1, 1], [0, height - 1, 1]])
+    rays = depth * np.linalg.solve(cam2img, edge.T).T
+    cam2lidar = np.linalg.inv(lidar2cam)
+    corners = rays @ cam2lidar[:3, :3].T + cam2lidar[:3, 3]
+    apex = np.broadcast_to(cam2lidar[:3, 3], corners.shape)
+    sides = np.stack([apex, corners], axis=1)
+    frame = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
+    return Lines(name, np.concatenate([sides, frame]), color)
+
+
+def write_scene(
+    path: str | os.PathLike,
+    layers: Sequence[Points | Lines],
+    title: str = '',
+    max_points: int = 60000,
+) -> Path:
+    """Write a scene as one HTML file, in which it can be turned, moved and zoomed.
+
+    Args:
+        path: the file; it holds the drawing library too (about 5 MB), so that no network is needed.
+        layers: what to draw.
+        title: of the page.
+        max_points: of each layer; of more, so many are drawn at random.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without plotly.
+    """
+    try:
+        from plotly import graph_objects
+    except ImportError as error:
+        raise ImportError(
+            "Interactive scenes need plotly; install it with: pip install 'nclr_mm[scene3d]'"
+        ) from error
+    figure = graph_objects.Figure()
+    for layer in layers:
+        if isinstance(layer, Points):
+            figure.add_trace(_points_trace(graph_objects, layer, max_points))
+        else:
+            figure.add_trace(_lines_trace(graph_objects, layer))
+    axis = dict(backgroundcolor='rgb(24,24,24)', gridcolor='rgb(60,60,60)', color='white')
+    figure.update_layout(
+        title=title,
+        paper_bgcolor='rgb(24,24,24)',
+        font_color='white',
+        margin=dict(l=0, r=0, t=40, b=0),
+        legend=dict(itemsizing='constant'),
+        scene=dict(
+            aspectmode='data',
+            xaxis=dict(axis, title='x (m)'),
+            yaxis=dict(axis, title='y (m)'),
+            zaxis=dict(axis, title='z (m)'),
+            # From behind and above, looking along x.
+            camera=dict(eye=dict(x=-0.6, y=0.0, z=0.35), up=dict(x=0, y=0, z=1)),
+        ),
+    )
+    write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))
+    return Path(path)
+
+
+def _points_trace(graph_objects, layer: Points, max_points: int):
+    xyz = np.asarray(layer.xyz, dtype=np.float64).reshape(-1, 3)
+    colors = np.broadcast_to(np.asarray(layer.colors, dtype=np.uint8), xyz.shape)
+    if len(xyz) > max_points:
+        keep = np.sort(np.random.default_rng(0).choice(len(xyz), max_points, replace=False))
+        xyz, colors = xyz[keep], colors[keep]
+    x, y, z = xyz.round(2).T
+    return graph_objects.Scatter3d(
+        x=x,
+        y=y,
+        z=z,
+        mode='markers',
+        name=layer.name,
+        hoverinfo='skip',
+        marker=dict(size=layer.size, color=[_hex(color) for color in colors.tolist()]),
+    )
+
+
+def _lines_trace(graph_objects, layer: Lines):
+    segments = np.asarray(layer.segments, dtype=np.float64).reshape(-1, 2, 3)
+    # A gap after each segment.
+    broken = np.concatenate([segments, np.full((len(segments), 1, 3), np.nan)], axis=1)
+    x, y, z = broken.reshape(-1, 3).round(3).T
+    return graph_objects.Scatter3d(
+        x=x,
+        y=y,
+        z=z,
+        mode='lines',
+        name=layer.name,
+        hoverinfo='skip',
+        connectgaps=False,
+        line=dict(color=_hex(layer.color), width=layer.width),
+    )
+
+
+def _hex(color: Sequence[int]) -> str:
+    return '#{:02x}{:02x}{:02x}'.format(*color)

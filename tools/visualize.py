@@ -1,0 +1,204 @@
+"""Draw what a trained model makes of samples: pictures, and scenes to turn in a browser.
+
+Calibration (NCLR): a sheet for each camera. Segmentation: classes, and objects of panoptic models,
+predicted and true, from above. Detection: boxes, predicted (orange) and true (green), from above.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet3d.registry import DATASETS
+from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
+
+import nclr_mm  # noqa: F401 (applies workarounds, registers components)
+from nclr_mm.apis import init_model
+from nclr_mm.engine.command_line import report_user_errors
+from nclr_mm.visualization import calibration_sheet, colorize, save_image, tile
+from nclr_mm.visualization.birds_eye import birds_eye, class_colors, instance_colors
+from nclr_mm.visualization.scene3d import (
+    Lines,
+    Points,
+    box_lines,
+    camera_lines,
+    write_scene,
+)
+
+PREDICTED, TRUE = (255, 150, 0), (0, 220, 90)
+
+
+@dataclass
+class Drawing:
+    """What is drawn of a sample: pictures by the ending of their names, and layers of a scene."""
+
+    pictures: dict[str, np.ndarray]
+    layers: list[Points | Lines]
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of model and data; a Python program, which runs')
+    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('-o', '--out-dir', type=Path, required=True)
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='test')
+    parser.add_argument(
+        '--index', type=int, nargs='+', default=[0], help='of the samples; default: the first'
+    )
+    parser.add_argument(
+        '--score', type=float, default=0.3, help='boxes below are left out; default: %(default)s'
+    )
+    parser.add_argument('--html', action='store_true', help='also a scene to turn in a browser')
+    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args(argv)
+
+
+def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, Any]:
+    """Model and data; what is wrong with them is found here."""
+    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
+    loader = model.cfg.get(f'{args.split}_dataloader')
+    if not loader:
+        raise ValueError(f'{args.config} has no {args.split}_dataloader.')
+    dataset = DATASETS.build(loader.dataset)
+    for index in args.index:
+        if not 0 <= index < len(dataset):
+            raise ValueError(f'--index {index} is not one of the {len(dataset)} samples.')
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    return model, dataset
+
+
+def draw_calibration(inputs: dict, sample) -> Drawing:
+    """Sheets of the cameras; the scan with the predicted and the true cameras."""
+    meta, pred = sample.metainfo, sample.pred_calib
+    points = inputs['points'].cpu().numpy()
+    names = meta.get('cam_names') or [str(i) for i in range(len(meta['lidar2cam']))]
+    pictures, layers = {}, [_scan(points)]
+    for i, name in enumerate(names):
+        image = np.ascontiguousarray(inputs['img'][i].cpu().numpy()[::-1].transpose(1, 2, 0))
+        pictures[name] = calibration_sheet(
+            image,
+            pred.to_dict(),
+            i,
+            meta['lidar2cam'][i],
+            meta['cam2img'][i],
+            meta.get('perturbation'),
+            points,
+        )
+        poses = {'true': (meta['lidar2cam'][i], TRUE)}
+        if pred.valid[i]:
+            poses['predicted'] = (pred.lidar2cam[i].numpy(), PREDICTED)
+        for kind, (pose, color) in poses.items():
+            cam2img = np.asarray(meta['cam2img'][i])
+            layers.append(
+                camera_lines(f'{name}, {kind}', pose, cam2img, image.shape[:2], color, 4.0)
+            )
+    return Drawing(pictures, layers)
+
+
+def draw_segmentation(inputs: dict, sample, palette: Sequence[Sequence[int]]) -> Drawing:
+    """Classes, and objects where there are any, predicted and true."""
+    points = inputs['points'].cpu().numpy()
+    truth = sample.get('eval_ann_info') or {}
+    panels, layers = {}, []
+    for kind, masks in (
+        ('predicted', sample.pred_pts_seg),
+        ('true', truth),
+    ):
+        for field, words in (('pts_semantic_mask', 'classes'), ('pts_instance_mask', 'objects')):
+            values = masks.get(field)
+            if values is None or not len(values):
+                continue
+            values = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
+            colors = (
+                class_colors(values, palette) if words == 'classes' else instance_colors(values)
+            )
+            panels[f'{words}, {kind}'] = birds_eye(points, colors)
+            layers.append(Points(f'{words}, {kind}', points[:, :3], colors))
+    return Drawing({'classes': tile(list(panels.values()), 2, list(panels))}, layers)
+
+
+def draw_detection(inputs: dict, sample, score: float) -> Drawing:
+    """Boxes over the scan."""
+    points = inputs['points'].cpu().numpy()
+    pred = sample.pred_instances_3d
+    keep = pred.scores_3d >= score
+    corners = {
+        PREDICTED: pred.bboxes_3d[keep].corners.detach().cpu().numpy(),
+        TRUE: _true_corners(sample),
+    }
+    title = (
+        f'{int(keep.sum())} boxes with a score of at least {score:g} (orange), '
+        f'{len(corners[TRUE])} true (green)'
+    )
+    picture = birds_eye(points, _heights(points), boxes=corners)
+    layers = [
+        _scan(points),
+        box_lines('predicted', corners[PREDICTED], PREDICTED),
+        box_lines('true', corners[TRUE], TRUE),
+    ]
+    return Drawing({'boxes': tile([picture], 1, [title])}, layers)
+
+
+def _true_corners(sample) -> np.ndarray:
+    """Corners (N, 8, 3) of the labelled boxes of the classes, in the LiDAR's frame."""
+    truth = sample.get('eval_ann_info') or {}
+    boxes = truth.get('gt_bboxes_3d')
+    if boxes is None:
+        return np.zeros((0, 8, 3))
+    labels = torch.as_tensor(np.asarray(truth.get('gt_labels_3d', np.zeros(len(boxes)))))
+    return boxes[labels >= 0].corners.detach().cpu().numpy()
+
+
+def _heights(points: np.ndarray) -> np.ndarray:
+    return colorize(points[:, 2], 'viridis', -3.0, 3.0)
+
+
+def _scan(points: np.ndarray) -> Points:
+    return Points('LiDAR', points[:, :3], _heights(points))
+
+
+def draw(inputs: dict, sample, config: Config, dataset, score: float) -> Drawing:
+    """Draw what the model predicted of a sample."""
+    if 'pred_calib' in sample:
+        return draw_calibration(inputs, sample)
+    if 'pred_instances_3d' in sample and len(sample.pred_instances_3d.keys()):
+        return draw_detection(inputs, sample, score)
+    if 'pred_pts_seg' in sample and len(sample.pred_pts_seg.keys()):
+        palette = dataset.metainfo.get('palette')
+        if palette is None:
+            raise ValueError(f'{type(dataset).__name__} has no palette of its classes.')
+        return draw_segmentation(inputs, sample, palette)
+    raise ValueError(f'{config.filename}: the model predicts nothing that can be drawn.')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    model, dataset = report_user_errors(lambda: prepare(args))
+    if hasattr(model, 'calib_head'):
+        model.calib_head.keep_features = True
+    for index in args.index:
+        data = pseudo_collate([dataset[index]])
+        inputs = {key: values[0] for key, values in data['inputs'].items()}
+        with torch.no_grad():
+            (sample,) = model.test_step(data)
+        drawing = draw(inputs, sample, model.cfg, dataset, args.score)
+        for ending, picture in drawing.pictures.items():
+            name = re.sub(r'[^\w.-]+', '_', f'{index:06d}_{ending}')
+            print(save_image(args.out_dir / f'{name}.jpg', picture))
+        if args.html:
+            title = f'{Path(args.config).stem}, {args.split} {index}'
+            print(write_scene(args.out_dir / f'{index:06d}.html', drawing.layers, title))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
