@@ -16,7 +16,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_
 SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
 # Formats of scans other than .bin and .npy.
 SCANS = ['laspy>=2.5', 'lazrs>=0.6', 'plyfile>=1', 'pypcd4>=1']
-TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SCANS, *SIMULATION]
+SCENE3D = ['plotly>=5']
+TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SCANS, *SCENE3D, *SIMULATION]
 
 setup(
     name='nclr_mm',
@@ -45,6 +46,7 @@ setup(
     extras_require={
         'sim': SIMULATION,
         'scans': SCANS,
+        'scene3d': SCENE3D,
         'nuscenes': ['nuscenes-devkit>=1.1.11'],
         'test': TEST,
         'dev': [*TEST, 'mypy>=1.10', 'pre-commit>=3', 'ruff>=0.6'],

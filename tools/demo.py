@@ -129,18 +129,14 @@ def results(work_dir: Path) -> dict[str, dict[str, float]]:
 
 def report(args: argparse.Namespace, seconds: dict[str, float], iters: int) -> Path:
     """Write the report: table, curves and pictures."""
-    from nclr_mm.visualization import plot_curves, read_scalars
+    from nclr_mm.visualization import plot_curves, read_run
     from nclr_mm.visualization.report import metric_table, write_text
 
     work_dir = Path(args.work_dir)
     out = work_dir / 'report'
     out.mkdir(parents=True, exist_ok=True)
     table = metric_table(results(work_dir), METRICS)
-    curves: dict[str, tuple[list, list]] = {}
-    for scalars in sorted((work_dir / 'train').glob('*/vis_data/scalars.json')):
-        for name, part in read_scalars(scalars).items():  # one file for each time it was resumed
-            for whole, values in zip(curves.setdefault(name, ([], [])), part, strict=True):
-                whole.extend(values)
+    curves, _ = read_run(work_dir / 'train')
     plot_curves(curves, out / 'curves.png', names=[n for n in curves if n.startswith('loss')])
     sheets = sorted((work_dir / 'after-frames' / 'calibration' / 'test').glob('*.jpg'))
     for sheet in sheets:

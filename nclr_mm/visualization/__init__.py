@@ -1,7 +1,7 @@
 """Pictures: overlays, matches, calibration sheets, curves. Draws arrays; knows no models."""
 
 from .calibration import calibration_sheet
-from .curves import plot_curves, read_scalars, smooth
+from .curves import plot_curves, read_run, read_scalars, smooth
 from .features import feature_colors
 from .overlay import (
     colorize,
@@ -24,6 +24,7 @@ __all__ = [
     'overlay_heatmap',
     'plot_curves',
     'project_overlay',
+    'read_run',
     'read_scalars',
     'save_image',
     'smooth',

@@ -12,13 +12,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ['plot_curves', 'read_scalars', 'save_figure', 'smooth']
+__all__ = ['plot_curves', 'read_run', 'read_scalars', 'save_figure', 'smooth']
+
+Scalars = dict[str, tuple[np.ndarray, np.ndarray]]
 
 # What mmengine logs about the run itself.
 _COUNTERS = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'base_lr')
 
 
-def read_scalars(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_scalars(path: str | os.PathLike) -> Scalars:
     """Read what mmengine's ``LocalVisBackend`` wrote to ``vis_data/scalars.json``.
 
     Args:
@@ -33,12 +35,46 @@ def read_scalars(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndar
         FileNotFoundError: if there is no such file.
         ValueError: if a line is no JSON object.
     """
-    path = Path(path)
+    return _scalars(_read_rows(Path(path)))
+
+
+def read_run(work_dir: str | os.PathLike) -> tuple[Scalars, Scalars]:
+    """Read all that a run logged, over interruptions.
+
+    Args:
+        work_dir: of the run; each start of it left ``<time>/vis_data/scalars.json``. What an
+            earlier start logged from the first step of a later one on is left out.
+
+    Returns:
+        Scalars of training, and of validation and test, both as of :func:`read_scalars`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if one is damaged.
+    """
+    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    if not files:
+        raise FileNotFoundError(
+            f'{work_dir} holds no log of a run; expected <time>/vis_data/scalars.json.'
+        )
+    rows: list[dict] = []
+    for path in files:
+        part = _read_rows(path)
+        begin = min((row.get('step', math.inf) for row in part), default=math.inf)
+        rows = [row for row in rows if row.get('step', -1) < begin] + part
+    # Only training logs a learning rate, with each of its rows.
+    return (
+        _scalars([row for row in rows if 'lr' in row]),
+        _scalars([row for row in rows if 'lr' not in row]),
+    )
+
+
+def _read_rows(path: Path) -> list[dict]:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; expected mmengine's vis_data/scalars.json."
         )
-    rows: dict[str, list[tuple[float, float]]] = {}
+    rows = []
     lines = path.read_text().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == len(lines) and not line.endswith('\n')):
@@ -49,10 +85,18 @@ def read_scalars(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndar
             raise ValueError(f'{path}, line {number}: not a JSON object ({error}).') from error
         if not isinstance(entry, dict):
             raise ValueError(f'{path}, line {number}: expected a JSON object, got {line.strip()}.')
-        for name, value in entry.items():
+        entry.setdefault('step', number)
+        rows.append(entry)
+    return rows
+
+
+def _scalars(rows: Sequence[dict]) -> Scalars:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
             if name not in _COUNTERS and isinstance(value, int | float):
-                rows.setdefault(name, []).append((entry.get('step', number), value))
-    return {name: tuple(np.array(pairs, dtype=float).T) for name, pairs in rows.items()}
+                found.setdefault(name, []).append((row['step'], value))
+    return {name: tuple(np.array(pairs, dtype=float).T) for name, pairs in found.items()}
 
 
 def smooth(values: Sequence[float], factor: float) -> np.ndarray:
