@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | install | clean
+# make demo | test | test-slow | lint | docs | install | clean
 #
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
@@ -37,13 +37,14 @@ DROP_HALF_INSTALLED = for info in $(VENV)/lib/python3.*/site-packages/*.dist-inf
 	[ -f "$$info/RECORD" ] || rm -rf "$$info"; done; \
 	rm -rf $(VENV)/lib/python3.*/site-packages/~*
 
-.PHONY: help install demo test test-slow lint clean
+.PHONY: help install demo test test-slow lint docs clean
 
 help:
 	@echo 'make demo       install, simulate a drive, pretrain, evaluate, write a report'
 	@echo 'make test       install, run the tests that are not slow'
 	@echo 'make test-slow  install, run the slow tests'
 	@echo 'make lint       check style, format and types'
+	@echo 'make docs       build the pages of docs/ into docs/_build/html'
 	@echo 'make install    make .venv with all packages'
 	@echo 'make clean      remove .venv and caches'
 
@@ -65,8 +66,11 @@ lint: install
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+docs: install
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 # Each stamp is made after its step has succeeded, so an interrupted installation goes on where it
 # broke off.
@@ -86,9 +90,9 @@ $(STAMPS)/torch: $(STAMPS)/build
 	$(PIP) $(TORCH) --constraint requirements/build.txt --constraint requirements/runtime.txt
 	touch $@
 
-$(STAMPS)/runtime: requirements/runtime.txt requirements/dev.txt $(STAMPS)/torch
+$(STAMPS)/runtime: requirements/runtime.txt requirements/dev.txt requirements/docs.txt $(STAMPS)/torch
 	$(DROP_HALF_INSTALLED)
-	$(PIP) --no-deps -r requirements/runtime.txt -r requirements/dev.txt
+	$(PIP) --no-deps -r requirements/runtime.txt -r requirements/dev.txt -r requirements/docs.txt
 	$(PIP) --no-deps $(SPCONV)
 	touch $@
 

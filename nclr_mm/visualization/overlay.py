@@ -48,7 +48,7 @@ def colorize(
         vmax: value of the last colour; by default the greatest finite value.
 
     Returns:
-        uint8 RGB of shape (*values.shape, 3).
+        uint8 RGB of shape ``(*values.shape, 3)``.
 
     Raises:
         ValueError: if OpenCV has no such colour map.
