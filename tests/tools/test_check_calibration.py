@@ -1,0 +1,116 @@
+"""tools/check_calibration.py on a rig whose stored calibration is right, wrong, or changes."""
+
+import importlib.util
+import json
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from nclr_mm.calibration import disturbance
+from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
+
+FRAMES = 6
+
+
+@pytest.fixture(scope='module')
+def tool(repo):
+    spec = importlib.util.spec_from_file_location('check_tool', repo / 'tools/check_calibration.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_rig(root, stored):
+    """Frames of one camera with the given stored poses, and their info file."""
+    entries = []
+    for i, pose in enumerate(stored):
+        scan(i).astype(np.float32).tofile(root / f'{i}.bin')
+        cv2.imwrite(str(root / f'{i}.png'), image(i))
+        camera = dict(
+            img_path=f'{i}.png',
+            height=400,
+            width=640,
+            cam2img=CAM2IMG.tolist(),
+            lidar2cam=pose.tolist(),
+        )
+        lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
+        entries.append(dict(sample_idx=i, lidar_points=lidar, images=dict(front=camera)))
+    infos = dict(metainfo=dict(dataset='rig', info_version='1.1'), data_list=entries)
+    (root / 'infos.pkl').write_bytes(pickle.dumps(infos))
+
+
+def run(tool, tmp_path, monkeypatch, stored, *more, **model):
+    write_rig(tmp_path, stored)
+    seeing = SeeingModel([scan(i) for i in range(len(stored))], **model)
+    loader = dict(
+        dataset=dict(
+            type='CalibrationDataset',
+            data_root=str(tmp_path),
+            ann_file='infos.pkl',
+            repeats=3,
+            pipeline=seeing.cfg.test_dataloader.dataset.pipeline,
+        )
+    )
+    seeing.cfg = Config(dict(test_dataloader=loader))
+    monkeypatch.setattr(tool, 'init_model', lambda *args: seeing)
+    given = ['config.py', 'model.pth', '-o', str(tmp_path / 'out'), '--window', '3', *more]
+    code = tool.main([*given, '--looks', '1'])
+    return code, json.loads((tmp_path / 'out/check.json').read_text())['cameras']['front']
+
+
+def test_a_right_calibration(tool, tmp_path, monkeypatch, capsys):
+    code, found = run(
+        tool, tmp_path, monkeypatch, [TRUE[0]] * FRAMES, '--detection-rates', '2', noise=0.5
+    )
+    assert code == 0 and found['verdict'] == 'ok'
+    assert len(found['frames']) == FRAMES  # repeats are not frames of their own
+    assert found['overall']['rotation_deg'] < 0.1 and found['overall']['translation_m'] < 0.05
+    assert (tmp_path / 'out/check.png').read_bytes().startswith(b'\x89PNG')
+    rates = {
+        line.split('|')[1].strip(): line.split('|')[2].strip()
+        for line in (tmp_path / 'out/detection_rates.txt').read_text().splitlines()
+        if line.startswith('| ') and 'added' not in line
+    }
+    # Tolerances are 1 degree and 0.3 m: what is clearly beyond is noticed, the rest is not.
+    assert rates['0 deg, 0 m'] == '0 of 1' and rates['0 deg, 0.1 m'] == '0 of 2'
+    assert rates['2 deg, 0 m'] == '2 of 2' and rates['5 deg, 0 m'] == '2 of 2'
+    assert '6 of 6 frames' in capsys.readouterr().out
+
+
+def test_a_wrong_calibration(tool, tmp_path, monkeypatch):
+    off = disturbance(3, 0.5, seed=0)
+    code, found = run(tool, tmp_path, monkeypatch, [off @ TRUE[0]] * FRAMES)
+    assert code == 3 and found['verdict'] == 'off'
+    assert found['overall']['rotation_deg'] == pytest.approx(3, abs=0.05)
+    # Rounded to six places: what was added is taken out.
+    np.testing.assert_allclose(np.array(found['overall']['correction']) @ off, np.eye(4), atol=0.01)
+
+
+def test_a_calibration_that_changes(tool, tmp_path, monkeypatch):
+    off = disturbance(3, 0, seed=0)
+    code, found = run(tool, tmp_path, monkeypatch, [TRUE[0]] * 3 + [off @ TRUE[0]] * 3)
+    assert code == 3 and found['verdict'] == 'drifting'
+    assert found['windows'][-1]['frames'] == ['3', '5']
+    assert len(found['windows']) - 1 in found['drifting_windows']
+
+
+def test_a_blind_camera(tool, tmp_path, monkeypatch):
+    code, found = run(tool, tmp_path, monkeypatch, [TRUE[0]] * 3, blind=[0])
+    assert code == 4 and found['verdict'] == 'unknown'
+    assert found['overall']['rotation_deg'] is None
+
+
+def test_wrong_input(tool, tmp_path, monkeypatch, capsys):
+    for more, message in (
+        (['--looks', '0'], '--looks must be at least 1'),
+        (['--tolerance', '0', '1'], '--tolerance must be positive'),
+        ([], 'config.py does not exist'),
+    ):
+        with pytest.raises(SystemExit) as end:
+            tool.main(['config.py', 'model.pth', '-o', str(tmp_path / 'out'), *more])
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
