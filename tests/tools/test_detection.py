@@ -47,6 +47,8 @@ def train(repo, root, work_dir, detector, load_from):
         *(f'{loader}_dataloader.dataset.data_root={root}/' for loader in ('train', 'val', 'test')),
         *(f'{loader}_dataloader.num_workers=0' for loader in ('train', 'val', 'test')),
         *(f'{loader}_dataloader.persistent_workers=False' for loader in ('train', 'val', 'test')),
+        f'train_dataloader.dataset.pipeline.2.db_sampler.data_root={root}/',
+        f'train_dataloader.dataset.pipeline.2.db_sampler.info_path={root}/kitti_dbinfos_train.pkl',
         f'val_evaluator.ann_file={root}/kitti_infos_val.pkl',
         f'load_from={load_from}',
         'train_cfg.max_iters=2',
