@@ -19,7 +19,7 @@ from nclr_mm.datasets import converters
 from nclr_mm.simulation.generate import generate
 
 PRETRAINING = 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
-DETECTORS = ('second-small', 'pv-rcnn-small')
+DETECTORS = ('second-small', pytest.param('pv-rcnn-small', marks=pytest.mark.slow))
 
 
 @pytest.fixture(scope='module')
