@@ -37,14 +37,19 @@ class CameraCalibration(Estimate):
         cam2img: (3, 3) its intrinsics, of the image as it was given.
         image_size: (height, width) of that image.
         initial: (4, 4) the pose that it was said to have, or None.
-        change: angle (degrees) and distance (metres) from ``initial`` to the estimate, or None.
     """
 
     camera: str = ''
     cam2img: np.ndarray | None = None
     image_size: tuple[int, int] = (0, 0)
     initial: np.ndarray | None = None
-    change: tuple[float, float] | None = None
+
+    @property
+    def change(self) -> tuple[float, float] | None:
+        """Angle (degrees) and distance (metres) from ``initial`` to the estimate, or None."""
+        if self.initial is None or self.verdict == 'failed':
+            return None
+        return pose_distance(self.lidar2cam, self.initial)
 
 
 def calibrate(
@@ -138,15 +143,12 @@ def calibrate(
         )
         # The network saw a resized image.
         estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
-        before = None if initial is None else initial[i]
-        known = before is not None and estimate.verdict != 'failed'
         result[name] = CameraCalibration(
             **vars(estimate),
             camera=name,
             cam2img=cam2img[i],
             image_size=image_sizes[i],
-            initial=before,
-            change=pose_distance(estimate.lidar2cam, before) if known else None,
+            initial=None if initial is None else initial[i],
         )
     return result
 

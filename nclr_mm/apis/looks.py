@@ -46,7 +46,6 @@ class Looker:
         steps = _test_pipeline(config)
         self.model = model
         self.names = list(names)
-        self.seed = seed
         self.pipeline = Compose(
             [TRANSFORMS.build(step) for step in steps if step['type'] not in _OWN_STEPS]
         )

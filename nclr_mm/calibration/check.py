@@ -73,19 +73,29 @@ class Deviation:
 
     Attributes:
         begin, end: the frames.
-        correction: (4, 4) motion C of the camera's frame; the estimate is ``C @ stored``.
-        rotation, translation: size of C, degrees and metres.
-        estimate: with spread and verdict.
+        estimate: of the correction, with spread and verdict.
         exceeds: whether it is beyond the tolerances.
     """
 
     begin: int
     end: int
-    correction: np.ndarray
-    rotation: float
-    translation: float
     estimate: Estimate
     exceeds: bool = False
+
+    @property
+    def correction(self) -> np.ndarray:
+        """(4, 4) motion C of the camera's frame; its true pose is ``C @ stored``."""
+        return self.estimate.lidar2cam
+
+    @property
+    def rotation(self) -> float:
+        """Angle of the correction in degrees."""
+        return pose_distance(self.correction, np.eye(4))[0]
+
+    @property
+    def translation(self) -> float:
+        """Length of the correction's translation in metres."""
+        return pose_distance(self.correction, np.eye(4))[1]
 
 
 @dataclass
@@ -184,10 +194,10 @@ def _deviation(
     estimate = estimate_pose(
         Matches.join(matches), poses, cam2img, image_size, solver, thresholds, resamples=30
     )
-    rotation, translation = pose_distance(estimate.lidar2cam, np.eye(4))
-    result = Deviation(begin, end, estimate.lidar2cam, rotation, translation, estimate)
+    result = Deviation(begin, end, estimate)
     if estimate.verdict != 'failed':
-        result.exceeds = _exceeds((rotation, translation), estimate.deviation, tolerances)
+        size = result.rotation, result.translation
+        result.exceeds = _exceeds(size, estimate.deviation, tolerances)
     return result
 
 

@@ -148,7 +148,7 @@ def estimate_pose(
     if not found.valid:
         result.reasons.append(f'no pose explains the {result.num_matches} matches')
         return result
-    # The solver's own refinement stops early with so many matches.
+    # As the resampled poses are, which spread about it.
     pose = refine_pose(
         matches.points, matches.pixels, cam2img, found.lidar2cam, solver.max_error / 2
     )

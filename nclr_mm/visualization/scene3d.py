@@ -166,33 +166,22 @@ def _points_trace(graph_objects, layer: Points, max_points: int):
     if len(xyz) > max_points:
         keep = np.sort(np.random.default_rng(0).choice(len(xyz), max_points, replace=False))
         xyz, colors = xyz[keep], colors[keep]
-    x, y, z = xyz.round(2).T
-    return graph_objects.Scatter3d(
-        x=x,
-        y=y,
-        z=z,
-        mode='markers',
-        name=layer.name,
-        hoverinfo='skip',
-        marker=dict(size=layer.size, color=[_hex(color) for color in colors.tolist()]),
-    )
+    marker = dict(size=layer.size, color=[_hex(color) for color in colors.tolist()])
+    return _trace(graph_objects, layer.name, xyz.round(2), mode='markers', marker=marker)
 
 
 def _lines_trace(graph_objects, layer: Lines):
     segments = np.asarray(layer.segments, dtype=np.float64).reshape(-1, 2, 3)
     # A gap after each segment.
     broken = np.concatenate([segments, np.full((len(segments), 1, 3), np.nan)], axis=1)
-    x, y, z = broken.reshape(-1, 3).round(3).T
-    return graph_objects.Scatter3d(
-        x=x,
-        y=y,
-        z=z,
-        mode='lines',
-        name=layer.name,
-        hoverinfo='skip',
-        connectgaps=False,
-        line=dict(color=_hex(layer.color), width=layer.width),
-    )
+    line = dict(color=_hex(layer.color), width=layer.width)
+    xyz = broken.reshape(-1, 3).round(3)
+    return _trace(graph_objects, layer.name, xyz, mode='lines', connectgaps=False, line=line)
+
+
+def _trace(graph_objects, name: str, xyz: np.ndarray, **style):
+    x, y, z = xyz.T
+    return graph_objects.Scatter3d(x=x, y=y, z=z, name=name, hoverinfo='skip', **style)
 
 
 def _hex(color: Sequence[int]) -> str:
