@@ -1,6 +1,8 @@
 """Fixtures for all tests."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,17 @@ def real_data() -> Path:
 def repo() -> Path:
     """Root of the repository."""
     return REPO
+
+
+@pytest.fixture(scope='session')
+def load_tool(repo):
+    """Imports ``tools/<name>.py`` as a module of its own."""
+
+    def load(name: str):
+        spec = importlib.util.spec_from_file_location(f'tool_{name}', repo / f'tools/{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load

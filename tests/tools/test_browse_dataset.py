@@ -1,7 +1,5 @@
 """tools/browse_dataset.py draws sheets that show the data."""
 
-import importlib.util
-
 import cv2
 import numpy as np
 import pytest
@@ -30,11 +28,8 @@ train_dataloader = dict(
 
 
 @pytest.fixture(scope='module')
-def browse(repo):
-    spec = importlib.util.spec_from_file_location('browse', repo / 'tools/browse_dataset.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def browse(load_tool):
+    return load_tool('browse_dataset')
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/calibrate.py from files to files."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -19,11 +18,8 @@ CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.p
 
 
 @pytest.fixture(scope='module')
-def tool(repo):
-    spec = importlib.util.spec_from_file_location('calibrate_tool', repo / 'tools/calibrate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('calibrate')
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/check_calibration.py on a rig whose stored calibration is right, wrong, or changes."""
 
-import importlib.util
 import json
 import pickle
 
@@ -16,11 +15,8 @@ FRAMES = 6
 
 
 @pytest.fixture(scope='module')
-def tool(repo):
-    spec = importlib.util.spec_from_file_location('check_tool', repo / 'tools/check_calibration.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('check_calibration')
 
 
 def write_rig(root, stored):

@@ -1,6 +1,5 @@
 """Which runs tools/compare.py would do. That it does them is tested in test_finetuning.py."""
 
-import importlib.util
 import sys
 
 import pytest
@@ -9,12 +8,8 @@ LEAF = 'configs/semseg/minkunet34_w32_spconv_1xb8-500e_nus700-1pct.py'
 
 
 @pytest.fixture
-def compare(repo, monkeypatch):
-    spec = importlib.util.spec_from_file_location('compare', repo / 'tools/compare.py')
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, 'compare', module)  # its dataclass looks its module up
-    spec.loader.exec_module(module)
-    return module
+def compare(load_tool):
+    return load_tool('compare')
 
 
 def runs(compare, monkeypatch, out, *arguments):

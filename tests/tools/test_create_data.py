@@ -1,6 +1,5 @@
 """The command line of tools/create_data.py."""
 
-import importlib.util
 import pickle
 import subprocess
 import sys
@@ -11,11 +10,8 @@ from tests.datasets.layouts import make_kitti, make_nuscenes, make_semantickitti
 
 
 @pytest.fixture(scope='module')
-def create_data(repo):
-    spec = importlib.util.spec_from_file_location('create_data', repo / 'tools/create_data.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def create_data(load_tool):
+    return load_tool('create_data').main
 
 
 def count(path) -> int:

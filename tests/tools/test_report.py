@@ -1,6 +1,5 @@
 """tools/report.py on logs as mmengine writes them."""
 
-import importlib.util
 import json
 
 import pytest
@@ -9,11 +8,8 @@ from nclr_mm.visualization import read_run
 
 
 @pytest.fixture(scope='module')
-def tool(repo):
-    spec = importlib.util.spec_from_file_location('report_tool', repo / 'tools/report.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('report')
 
 
 def log(folder, rows):

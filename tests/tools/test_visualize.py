@@ -1,8 +1,5 @@
 """tools/visualize.py draws what models of each kind predict."""
 
-import importlib.util
-import sys
-
 import cv2
 import pytest
 import torch
@@ -18,12 +15,8 @@ DETECTION = 'det3d/second-small_1xb1-600i_sim-kitti-3d-3class.py'
 
 
 @pytest.fixture(scope='module')
-def tool(repo):
-    spec = importlib.util.spec_from_file_location('visualize_tool', repo / 'tools/visualize.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('visualize')
 
 
 @pytest.fixture(scope='module')

@@ -53,6 +53,21 @@ def scene():
     return original @ np.linalg.inv(motion), motion, points
 
 
+@pytest.fixture
+def panels(monkeypatch):
+    """Title -> image of the panels of the sheets that are drawn."""
+    found = {}
+    tile = calibration.tile
+    monkeypatch.setattr(
+        calibration,
+        'tile',
+        lambda images, columns, titles: (
+            found.update(zip(titles, images)) or tile(images, columns, titles)
+        ),
+    )
+    return found
+
+
 def test_captions_state_the_errors(scene, monkeypatch):
     true, motion, points = scene
     turn = np.eye(4)
@@ -70,17 +85,8 @@ def test_captions_state_the_errors(scene, monkeypatch):
     assert 'LiDAR, pose predicted: off by 2.00 deg, 0.50 m' in seen
 
 
-def test_panels_show_the_projections(scene, monkeypatch):
+def test_panels_show_the_projections(scene, panels):
     true, motion, points = scene
-    panels = {}
-    tile = calibration.tile
-    monkeypatch.setattr(
-        calibration,
-        'tile',
-        lambda images, columns, titles: (
-            panels.update(zip(titles, images)) or tile(images, columns, titles)
-        ),
-    )
     prediction = _prediction(true, points)
     calibration_sheet(IMAGE, prediction, 0, true, CAM2IMG, motion)
     uv = np.rint(prediction['match_pixels'][0].numpy()).astype(int)
@@ -133,7 +139,7 @@ def test_real_frame(real_data):
     assert sheet.std() > 30
 
 
-def test_features_of_cells_and_voxels_have_the_same_colours(scene, monkeypatch):
+def test_features_of_cells_and_voxels_have_the_same_colours(scene, panels):
     """Voxels whose features are those of the cells they fall on have the colours of these."""
     true, motion, points = scene
     pred = _prediction(true, points)
@@ -147,15 +153,6 @@ def test_features_of_cells_and_voxels_have_the_same_colours(scene, monkeypatch):
     pred |= dict(
         pixel_features=torch.from_numpy(cells)[None],
         point_features=torch.from_numpy(features)[None],
-    )
-    panels = {}
-    tile = calibration.tile
-    monkeypatch.setattr(
-        calibration,
-        'tile',
-        lambda images, columns, titles: (
-            panels.update(zip(titles, images)) or tile(images, columns, titles)
-        ),
     )
     calibration_sheet(IMAGE, pred, 0, true, CAM2IMG, motion)
     of_cells = panels['features of the cells: three main components']
