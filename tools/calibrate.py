@@ -80,6 +80,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--looks', type=int, default=8, help='of the network at each frame; default: %(default)s'
     )
     parser.add_argument(
+        '--refine',
+        action='store_true',
+        help='then align depth edges with image edges; wants several frames',
+    )
+    parser.add_argument(
         '--columns', type=int, help='float32 numbers a point of .bin files; default: 4 or 5'
     )
     parser.add_argument(
@@ -182,9 +187,24 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
     )
     for name, pose in (('initial', found.initial), ('truth', truth)):
         if pose is not None and solved:
-            degrees, metres = pose_distance(found.lidar2cam, pose)
-            result[f'from_{name}'] = dict(rotation_deg=degrees, translation_m=metres)
+            result[f'from_{name}'] = distance(found.lidar2cam, pose)
+    if found.refinement is not None:
+        refinement = found.refinement
+        result['refinement'] = dict(
+            lidar2cam_before=refinement.start.tolist(),
+            moved_by=distance(refinement.lidar2cam, refinement.start),
+            edge_score_before=refinement.score_start,
+            edge_score=refinement.score,
+            reason=refinement.reason,
+        )
+        if truth is not None:
+            result['refinement']['from_truth_before'] = distance(refinement.start, truth)
     return result
+
+
+def distance(pose: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    degrees, metres = pose_distance(pose, other)
+    return dict(rotation_deg=degrees, translation_m=metres)
 
 
 def finite(value: float) -> float | None:
@@ -262,6 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         inputs['names'],
         args.looks,
         args.intensity_scale,
+        refine=args.refine,
         seed=args.seed,
     )
     truths = dict(zip(found, [None] * len(found) if inputs['truth'] is None else inputs['truth']))
@@ -305,9 +326,18 @@ def print_camera(name: str, found: CameraCalibration, described: dict) -> None:
         f'  spread {rotation:.2f} deg, {translation:.3f} m; {found.num_inliers} inliers of '
         f'{found.num_matches} matches, {found.reproj_error:.1f} px'
     )
-    for key, words in (('from_initial', 'from the initial pose'), ('from_truth', 'error')):
-        if key in described:
-            gap = described[key]
+    gaps = {
+        'from the initial pose': described.get('from_initial'),
+        'error': described.get('from_truth'),
+    }
+    refinement = described.get('refinement')
+    if refinement is not None:
+        if refinement['reason']:
+            print(f'  not refined: {refinement["reason"]}')
+        gaps['refined by'] = refinement['moved_by']
+        gaps['error before refining'] = refinement.get('from_truth_before')
+    for words, gap in gaps.items():
+        if gap is not None:
             print(f'  {words}: {gap["rotation_deg"]:.2f} deg, {gap["translation_m"]:.3f} m')
 
 

@@ -11,9 +11,11 @@ from torch import nn
 
 from nclr_mm.calibration import (
     DEFAULT_THRESHOLDS,
+    Alignment,
     Estimate,
     Matches,
     Thresholds,
+    align_edges,
     estimate_pose,
     pose_distance,
 )
@@ -37,12 +39,16 @@ class CameraCalibration(Estimate):
         cam2img: (3, 3) its intrinsics, of the image as it was given.
         image_size: (height, width) of that image.
         initial: (4, 4) the pose that it was said to have, or None.
+        refinement: what :func:`nclr_mm.calibration.align_edges` made of the network's pose, or None
+            where it was not asked for. Covariance, inliers and verdict remain those of the
+            network's matches.
     """
 
     camera: str = ''
     cam2img: np.ndarray | None = None
     image_size: tuple[int, int] = (0, 0)
     initial: np.ndarray | None = None
+    refinement: Alignment | None = None
 
     @property
     def change(self) -> tuple[float, float] | None:
@@ -62,6 +68,7 @@ def calibrate(
     looks: int = 8,
     intensity_scale: float = 1.0,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    refine: bool = False,
     seed: int = 0,
 ) -> dict[str, CameraCalibration]:
     """Find the pose of each camera from one frame or from several frames of the same rig.
@@ -83,6 +90,8 @@ def calibrate(
         intensity_scale: factor that brings intensities to the unit of the data that the model was
             trained on.
         thresholds: of the verdict.
+        refine: align depth edges with image edges after it (:func:`~nclr_mm.calibration.
+            align_edges`), which uses no network; better with five frames or more.
         seed: of the motions and of the bootstrap; the same seed gives the same result.
 
     Returns:
@@ -116,7 +125,7 @@ def calibrate(
 
     looker = Looker(model, names, seed)
     image_sizes = None
-    per_look = []
+    per_look, seen = [], []
     for index, (scan, pictures) in enumerate(frames):
         scan = _points(scan, intensity_scale, index)
         pictures = [_image(picture, index) for picture in pictures]
@@ -128,6 +137,8 @@ def calibrate(
                 f'frame 0 of {image_sizes}; the intrinsics hold for one size.'
             )
         per_look += looker.look(scan, pictures, cam2img, index, looks)
+        if refine:
+            seen.append((scan, pictures))
 
     solver = model.calib_head.solver
     result = {}
@@ -143,12 +154,18 @@ def calibrate(
         )
         # The network saw a resized image.
         estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
+        refinement = None
+        if refine and estimate.verdict != 'failed':
+            views = [(scan, pictures[i]) for scan, pictures in seen]
+            refinement = align_edges(views, cam2img[i], estimate.lidar2cam)
+            estimate.lidar2cam = refinement.lidar2cam
         result[name] = CameraCalibration(
             **vars(estimate),
             camera=name,
             cam2img=cam2img[i],
             image_size=image_sizes[i],
             initial=None if initial is None else initial[i],
+            refinement=refinement,
         )
     return result
 

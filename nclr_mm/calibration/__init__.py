@@ -3,6 +3,7 @@
 Also the files that calibrations come from and go to.
 """
 
+from .alignment import Alignment, align_edges, depth_edges
 from .check import (
     CameraCheck,
     CheckedFrame,
@@ -29,6 +30,7 @@ from .files import Intrinsics, read_extrinsics, read_intrinsics
 
 __all__ = [
     'DEFAULT_THRESHOLDS',
+    'Alignment',
     'CameraCheck',
     'CheckedFrame',
     'Deviation',
@@ -37,7 +39,9 @@ __all__ = [
     'Matches',
     'Thresholds',
     'Tolerances',
+    'align_edges',
     'check_camera',
+    'depth_edges',
     'describe_pose',
     'disturbance',
     'estimate_pose',

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nclr_mm.apis import calibrate
-from nclr_mm.calibration import pose_distance
+from nclr_mm.calibration import Alignment, pose_distance
 from tests.apis.seeing_model import CAM2IMG, HEIGHT, TRUE, WIDTH, SeeingModel, image, scan
 
 BOTH = np.stack([CAM2IMG, CAM2IMG])
@@ -107,3 +107,25 @@ def test_unfit_input(change, message):
 def test_a_model_of_another_kind():
     with pytest.raises(ValueError, match='an NCLR model'):
         calibrate(cv2, scan(0), [image(0)], [CAM2IMG])
+
+
+def test_refining_starts_from_the_joint_pose(monkeypatch):
+    given = []
+
+    def aligned(views, cam2img, lidar2cam):
+        given.append((views, cam2img, lidar2cam))
+        return Alignment(TRUE[0], lidar2cam, 0.1, 0.2)
+
+    monkeypatch.setattr('nclr_mm.apis.calibration.align_edges', aligned)
+    model = SeeingModel([scan(0), scan(1)], noise=1.0, blind=[1])
+    pictures = [[image(0), image(1)], [image(2), image(3)]]
+    found = calibrate(model, [scan(0), scan(1)], pictures, BOTH, looks=1, refine=True)
+    [(views, cam2img, start)] = given  # a camera without a pose is not refined
+    np.testing.assert_array_equal(cam2img, CAM2IMG)
+    for i, (points, picture) in enumerate(views):
+        np.testing.assert_allclose(points, scan(i))
+        np.testing.assert_array_equal(picture, image(2 * i))
+    assert 0 < pose_distance(start, TRUE[0])[0] < 0.2
+    np.testing.assert_array_equal(found['0'].lidar2cam, TRUE[0])
+    assert found['0'].refinement.start is start
+    assert found['1'].refinement is None and found['1'].verdict == 'failed'

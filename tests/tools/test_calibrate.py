@@ -75,6 +75,22 @@ def test_two_cameras_of_two_frames(tool, rig, monkeypatch, capsys):
     assert 'front: ok' in printed and 'error: 0.' in printed
 
 
+def test_refining(tool, rig, monkeypatch, capsys):
+    model = SeeingModel([scan(0), scan(1)], noise=0.5)
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    known = ['--truth', rig / 'truth.json']
+    assert tool.main(arguments(rig, *known, '--looks', 2, '--refine')) == 0
+    camera = json.loads((rig / 'out/extrinsics.json').read_text())['cameras']['front']
+    refinement = camera['refinement']
+    moved = pose_distance(np.array(camera['lidar2cam']), np.array(refinement['lidar2cam_before']))
+    assert moved == pytest.approx(tuple(refinement['moved_by'].values()))
+    before = pose_distance(np.array(refinement['lidar2cam_before']), TRUE[0])
+    assert before == pytest.approx(tuple(refinement['from_truth_before'].values()))
+    assert refinement['edge_score'] >= refinement['edge_score_before'] > 0
+    printed = capsys.readouterr().out
+    assert 'refined by: ' in printed and 'error before refining: ' in printed
+
+
 def test_what_it_writes_can_be_its_initial_pose(tool, rig, monkeypatch):
     model = SeeingModel([scan(0), scan(1)])
     monkeypatch.setattr(tool, 'init_model', lambda *args: model)

@@ -1,0 +1,220 @@
+"""Local refinement of a pose without a network: edges of depth on edges of the image.
+
+Where the LiDAR's range jumps an object ends, and there the image mostly has an edge too. The pose
+is moved until the jumps lie on edges (the idea of J. Levinson and S. Thrun, Automatic Online
+Calibration of Cameras and Lasers, RSS 2013). It needs a start that is off by about a degree and
+some decimetres at most, and a scene with edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.spatial import cKDTree
+from torch import Tensor
+from torch.nn import functional as F
+
+from nclr_mm.geometry import in_image, make_rigid, project, transform_points
+
+__all__ = ['Alignment', 'align_edges', 'depth_edges']
+
+# A step of one unit of the optimiser: half a degree, a decimetre.
+_UNITS = torch.tensor([np.deg2rad(0.5)] * 3 + [0.1] * 3, dtype=torch.float64)
+# For neighbours beside a point, and above or below it: within which angle, and how azimuths are
+# stretched for the search, for a scan's rows are farther apart than the points of a row.
+_SIDES = ((np.deg2rad(0.7), 1.0), (np.deg2rad(2.0), 4.0))
+_NEIGHBOURS = 12
+# Jumps of the range count from 0.3 m and 3 % of it, up to 3 m.
+_LOWEST, _LOWEST_SHARE, _HIGHEST = 0.3, 0.03, 3.0
+# Points nearer than this to the camera are not looked at (metres).
+_NEAREST = 0.5
+# Points are looked at up to this share of the image beside it, for the pose will move.
+_MARGIN = 0.1
+
+
+@dataclass
+class Alignment:
+    """What aligning gave.
+
+    Attributes:
+        lidar2cam: (4, 4) the aligned pose, or the one that it began with where nothing was gained.
+        start: (4, 4) the one that it began with.
+        score_start, score: how well depth edges lie on image edges with each, 0 to 1.
+        reason: why the pose was left where it was; empty where it was moved.
+    """
+
+    lidar2cam: np.ndarray
+    start: np.ndarray
+    score_start: float
+    score: float
+    reason: str = ''
+
+
+def depth_edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the range jumps: half way from the last point on something to what is behind it.
+
+    The last point itself lies inside of the outline by half a step of the scan on average, on all
+    sides, and would make everything look smaller.
+
+    Args:
+        points: (N, >= 3) in the LiDAR's frame, in metres.
+
+    Returns:
+        edges: (M, 3) points on outlines, at the range of what is in front, in metres.
+        weights: (M, 2) square roots of the jumps in metres, at most of 3 m, of outlines to the left
+            and right (first) and above and below (second); the other is 0. Jumps of less than
+            0.3 m or 3 % of the range are none.
+    """
+    xyz = np.asarray(points, dtype=np.float64)[:, :3]
+    distance = np.linalg.norm(xyz, axis=1)
+    xyz, distance = xyz[distance > 0], distance[distance > 0]
+    if len(xyz) < 2:
+        return np.zeros((0, 3)), np.zeros((0, 2))
+    # Azimuths at the cut behind the LiDAR are not joined: few edges are lost.
+    angles = np.stack([np.arctan2(xyz[:, 1], xyz[:, 0]), np.arcsin(xyz[:, 2] / distance)], axis=1)
+    lowest = np.maximum(_LOWEST, _LOWEST_SHARE * distance)
+    edges, weights = [], []
+    for axis, (reach, stretch) in enumerate(_SIDES):
+        stretched = angles * [stretch, 1.0]
+        number = min(_NEIGHBOURS + 1, len(angles))
+        gap, index = cKDTree(stretched).query(stretched, number, distance_upper_bound=reach)
+        index = np.where(np.isfinite(gap), index, 0)
+        delta = angles[index] - angles[:, None]
+        along, across = delta[..., axis], np.abs(delta[..., 1 - axis])
+        beside = np.isfinite(gap) & (np.abs(along) > 2 * across)
+        for side in (-1, 1):
+            reached = np.where(beside & (side * along > 0), gap, np.inf)
+            nearest = reached.argmin(axis=1)[:, None]
+            other = np.take_along_axis(index, nearest, 1)[:, 0]
+            jump = distance[other] - distance
+            edge = np.isfinite(np.take_along_axis(reached, nearest, 1)[:, 0]) & (jump >= lowest)
+            azimuth, elevation = ((angles[edge] + angles[other[edge]]) / 2).T
+            direction = [
+                np.cos(elevation) * np.cos(azimuth),
+                np.cos(elevation) * np.sin(azimuth),
+                np.sin(elevation),
+            ]
+            edges.append(np.stack(direction, axis=1) * distance[edge, None])
+            weight = np.zeros((int(edge.sum()), 2))
+            weight[:, axis] = np.sqrt(np.minimum(jump[edge], _HIGHEST))
+            weights.append(weight)
+    return np.concatenate(edges), np.concatenate(weights)
+
+
+def align_edges(
+    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    cam2img: np.ndarray,
+    lidar2cam: np.ndarray,
+    sigmas: Sequence[float] = (8.0, 4.0, 2.0),
+    prior: float = 2e-4,
+    limits: tuple[float, float] = (2.0, 0.5),
+) -> Alignment:
+    """Move a pose so that depth edges lie on image edges, from blurred to sharp ones.
+
+    Args:
+        frames: points (N, >= 3) in the LiDAR's frame and image (H, W, 3) uint8 BGR of each.
+        cam2img: (3, 3) of the images.
+        lidar2cam: (4, 4) to begin with.
+        sigmas: of the blur of the edges in pixels of an image 1000 pixels wide, one stage each.
+        prior: what half a degree or a decimetre away from the beginning of a stage costs.
+        limits: degrees and metres; a pose that would be moved farther is left where it was.
+
+    Raises:
+        ValueError: without a frame.
+    """
+    if not len(frames):
+        raise ValueError('align_edges: there is no frame.')
+    intrinsics = torch.as_tensor(np.asarray(cam2img, dtype=np.float64))
+    start = torch.as_tensor(np.array(lidar2cam, dtype=np.float64))
+    clouds = [_edges_in_view(points, image, start, intrinsics) for points, image in frames]
+    pose = start
+    for sigma in sigmas:
+        maps = [_image_edges(image, sigma * image.shape[1] / 1000) for _, image in frames]
+
+        def score(candidate: Tensor, maps=maps) -> Tensor:
+            return _score(candidate, clouds, maps, intrinsics)
+
+        pose = _climb(score, pose, prior)
+    before, after = float(score(start)), float(score(pose))
+    change = start.inverse() @ pose
+    angle = float(torch.rad2deg(torch.acos(((change[:3, :3].trace() - 1) / 2).clamp(-1, 1))))
+    shift = float((pose - start)[:3, 3].norm())
+    reason = ''
+    if after <= before:
+        reason = 'no pose nearby lays the edges better'
+    elif angle > limits[0] or shift > limits[1]:
+        reason = f'it would have been moved by {angle:.1f} deg, {shift:.2f} m'
+    if reason:
+        pose, after = start, before
+    return Alignment(pose.numpy(), start.numpy(), before, after, reason)
+
+
+def _edges_in_view(
+    points: np.ndarray, image: np.ndarray, lidar2cam: Tensor, cam2img: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Depth edges of the points that fall into the image or beside it."""
+    xyz = torch.from_numpy(np.asarray(points, dtype=np.float64)[:, :3])
+    uv, depth = project(transform_points(lidar2cam, xyz), cam2img)
+    size = uv.new_tensor([image.shape[1], image.shape[0]])
+    near = (depth > _NEAREST) & ((uv / size - 0.5).abs() < 0.5 + _MARGIN).all(dim=1)
+    edges, weights = depth_edges(xyz[near].numpy())
+    return torch.from_numpy(edges), torch.from_numpy(weights)
+
+
+def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
+    """Strength of edges along u and along v, 0 to 1, blurred: (1, 2, H, W)."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), 1.0)
+    edges = []
+    for du, dv in ((1, 0), (0, 1)):
+        strength = np.abs(cv2.Sobel(grey.astype(np.float64), cv2.CV_64F, du, dv))
+        high = np.quantile(strength, 0.98)
+        strength = np.minimum(strength / high, 1) if high > 0 else strength
+        edges.append(cv2.GaussianBlur(strength, (0, 0), max(sigma, 0.5)))
+    return torch.from_numpy(np.stack(edges))[None]
+
+
+def _score(
+    lidar2cam: Tensor,
+    clouds: Sequence[tuple[Tensor, Tensor]],
+    maps: Sequence[Tensor],
+    cam2img: Tensor,
+) -> Tensor:
+    """Mean strength of the image edges under the depth edges, weighted by these."""
+    total, weight = lidar2cam.sum() * 0, 1e-9
+    for (points, weights), edges in zip(clouds, maps):
+        height, width = edges.shape[-2:]
+        uv, depth = project(transform_points(lidar2cam, points), cam2img)
+        inside = in_image(uv, depth, height, width, _NEAREST)
+        grid = (2 * uv[inside] + 1) / uv.new_tensor([width, height]) - 1
+        read = F.grid_sample(edges, grid[None, None], padding_mode='border', align_corners=False)[
+            0, :, 0
+        ].T
+        total = total + (read * weights[inside]).sum()
+        weight = weight + weights[inside].sum()
+    return total / weight
+
+
+def _climb(score: Callable[[Tensor], Tensor], start: Tensor, prior: float) -> Tensor:
+    """The pose near ``start`` of the best score, less what its distance costs."""
+
+    def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
+        motion = torch.tensor(x, requires_grad=True)
+        value = prior * motion.square().sum() - score(_moved(start, motion))
+        value.backward()
+        return value.item(), motion.grad.numpy()
+
+    found = minimize(cost, np.zeros(6), jac=True, method='BFGS', options=dict(maxiter=50))
+    return _moved(start, torch.from_numpy(found.x)).detach()
+
+
+def _moved(pose: Tensor, motion: Tensor) -> Tensor:
+    """The pose, then a motion (6,) of the camera's frame in units of the optimiser."""
+    w, shift = (motion * _UNITS).split(3)
+    zero = w.new_zeros(())
+    skew = torch.stack([zero, -w[2], w[1], w[2], zero, -w[0], -w[1], w[0], zero]).reshape(3, 3)
+    return make_rigid(torch.linalg.matrix_exp(skew), shift) @ pose
