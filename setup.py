@@ -28,7 +28,11 @@ setup(
     packages=find_packages(include=['nclr_mm', 'nclr_mm.*']),
     package_data={
         # Configs and tools, as mmdet3d's travel: links in the repository, files in the wheel.
-        'nclr_mm': ['.mim/configs/**/*.py', '.mim/tools/*'],
+        'nclr_mm': [
+            *(f'.mim/configs/**/*.{kind}' for kind in ('py', 'yml', 'md', 'pth')),
+            '.mim/tools/*',
+            '.mim/model-index.yml',
+        ],
         'nclr_mm.datasets.converters': ['*.txt'],
     },
     install_requires=[

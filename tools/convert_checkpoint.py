@@ -9,7 +9,7 @@ import nclr_mm  # noqa: F401 (checkpoints of mmengine are read safely with it)
 from nclr_mm.checkpoint import CONVERSIONS, convert
 
 
-def main(argv: list[str] | None = None) -> int:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'direction',
@@ -18,7 +18,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('source', help='checkpoint to read')
     parser.add_argument('target', help='checkpoint to write')
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     try:
         print(convert(args.direction, args.source, args.target))
     except (OSError, ValueError) as error:

@@ -2,13 +2,17 @@
 
 from .convert import CONVERSIONS, Conversion, convert, looks_like_checkpoint, read_checkpoint
 from .layouts import from_openpcdet, to_openpcdet
+from .publish import digest_of_name, file_digest, publish
 
 __all__ = [
     'CONVERSIONS',
     'Conversion',
     'convert',
+    'digest_of_name',
+    'file_digest',
     'from_openpcdet',
     'looks_like_checkpoint',
+    'publish',
     'read_checkpoint',
     'to_openpcdet',
 ]

@@ -71,12 +71,16 @@ def sheet(root: Path, sample: int, overlay: bool = True) -> Array:
     return np.concatenate([cameras, _from_above(nusc, tokens['LIDAR_TOP'], cameras.shape[0])], 1)
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('root', type=Path, help='nuScenes data root')
     parser.add_argument('--sample', type=int, default=0, help='number of the sample')
     parser.add_argument('--out', type=Path, required=True, help='image file to write')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
     write_image(args.out, sheet(args.root, args.sample), [cv2.IMWRITE_JPEG_QUALITY, 85])
     print(args.out)
 

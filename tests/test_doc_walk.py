@@ -1,0 +1,187 @@
+"""The commands of the README and of docs/ are run as they are written, page by page, on small data.
+
+A folder holds copies of tools and configs and four simulated data sets. The configs are cut to one
+iteration or epoch; of the commands themselves only what ``REWRITTEN`` says is changed.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from nclr_mm.apis import init_model
+from nclr_mm.simulation.generate import generate
+from tests.apis.seeing_model import CAM2IMG, image, scan
+from tests.doc_blocks import REPO, blocks
+
+pytestmark = pytest.mark.slow
+
+PRETRAINING = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+SEGMENTATION = 'configs/semseg/minkunet-small_spconv_1xb2-1000i_sim-streets.py'
+OFFICIAL = 'nclr_minkunet34_w32_spconv_r50-dino_1xb10-50e_nus'
+LAYOUTS = ('nuscenes', 'kitti', 'semantickitti', 'semanticposs')
+
+# Shorter, or smaller; and what the page leaves to its reader.
+REWRITTEN = [
+    (r'create_data\.py simulation ', 'create_data.py simulation --overwrite '),
+    (r'--frames \d+', '--frames 4'),
+    (r'--scenes 12', '--scenes 2'),
+    (r'--sample 7', '--sample 1'),
+    (r'00:0-29', '00:0-1'),
+    (r'00:34-39', '00:2-3'),
+    (r'v1\.0-trainval', 'v1.0-mini'),
+    (r'iter_\d+\.pth', 'iter_1.pth'),
+    (r'epoch_\d+\.pth', 'epoch_1.pth'),
+    (r'--fractions [\d. ]+', '--fractions 1 '),
+    (r'--seeds [\d ]+', ''),
+    (r'tools/compare\.py (\S+)', r'tools/compare.py \1 --seeds 0'),
+    (r'NAME', Path(PRETRAINING).stem),
+    (r'\.py 8$', '.py 1'),  # processes
+    (r'=FILE', '=resnet50.pth'),
+    (r'(--points|--image) ', r'\1 '),
+    # An untrained network finds no pose, and says so.
+    (r'(.*tools/(check_)?calibrat(e|ion)\.py .*)', r'\1 || [ $? -eq 4 ]'),
+    (r'--index 0 7', '--index 0'),
+]
+# Where another test runs them.
+ELSEWHERE = {
+    r'make .*|source .*|\.venv/.*|.*slurm_train.*': 'tests/test_doc_commands.py',
+    r'.* official-to-mmdet3d .*': 'tests/checkpoint/test_convert.py',
+    r'python tools/test\.py CONFIG CHECKPOINT --tta': 'tests/tools/test_finetuning.py',
+    r'.*submission\.form.*': 'tests/tools/test_finetuning.py',
+    r'python -m nclr_mm train mine\.py': 'tests/test_installed.py',
+    r'.*configs/nclr/my_rig\.py.*': 'tests/datasets/test_data_docs.py',
+}
+PAGES = {
+    'README.md': dict(CONFIG=PRETRAINING, CHECKPOINT='nclr.pth'),
+    'docs/calibration.md': dict(CONFIG=PRETRAINING, CHECKPOINT='nclr.pth'),
+    'docs/configs.md': dict(CONFIG=f'configs/nclr/{OFFICIAL}.py'),
+    'docs/data.md': dict(CONFIG=PRETRAINING),
+    'docs/detection.md': {},
+    'docs/get_started.md': dict(CONFIG=PRETRAINING, CHECKPOINT='nclr.pth'),
+    'docs/model_zoo.md': {},
+    'docs/results.md': {},
+    'docs/segmentation.md': dict(CONFIG=SEGMENTATION, CHECKPOINT='nclr.pth'),
+    'docs/simulation.md': {},
+}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """The folder in which a reader would be."""
+    out = tmp_path_factory.mktemp('walk')
+    shutil.copytree(REPO / 'tools', out / 'tools')
+    shutil.copytree(REPO / 'configs/_base_', out / 'configs/_base_')
+    (out / 'docs/images').mkdir(parents=True)
+    for leaf in sorted((REPO / 'configs').glob('[!_]*/*.py')):
+        path = out / leaf.relative_to(REPO)
+        path.parent.mkdir(exist_ok=True)
+        short(Config.fromfile(leaf)).dump(path)
+    for layout in LAYOUTS:
+        root = generate(out / 'data', 4, 5, layout, scenes=2, workers=2, progress=False)
+        run(out, f'python tools/create_data.py {layout} --root-path {root}')
+    torch.manual_seed(7)
+    for name, config in dict(nclr=PRETRAINING).items():
+        torch.save(dict(state_dict=init_model(REPO / config).state_dict()), out / f'{name}.pth')
+    for name in (OFFICIAL, Path(PRETRAINING).stem):
+        model = init_model(out / f'configs/nclr/{name}.py')
+        (out / f'work_dirs/{name}').mkdir(parents=True)
+        for ending in ('epoch_1', 'iter_1'):
+            torch.save(dict(state_dict=model.state_dict()), out / f'work_dirs/{name}/{ending}.pth')
+        if hasattr(model.img_backbone, 'fc') or name == OFFICIAL:
+            torch.save(model.img_backbone.state_dict(), out / 'resnet50.pth')
+    reader_files(out)
+    return out
+
+
+def short(cfg: Config) -> Config:
+    """The config with one iteration or epoch of single samples."""
+    by_epoch = cfg.train_cfg.get('by_epoch', False)
+    cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': 1}, val_interval=1)
+    hooks = cfg.setdefault('default_hooks', {})
+    for name in ('logger', 'checkpoint'):
+        hooks.setdefault(name, {})['interval'] = 1
+    for part in ('train', 'val', 'test'):
+        loader = cfg.get(f'{part}_dataloader')
+        if loader is None:
+            continue
+        loader.update(num_workers=0, persistent_workers=False, batch_size=1)
+        dataset = loader.dataset
+        while True:
+            dataset.update({k: 1 for k in ('times', 'repeats') if k in dataset})
+            if 'fraction' in dataset:
+                dataset.fraction = 1.0
+            if 'dataset' not in dataset:
+                break
+            dataset = dataset.dataset
+        for long, name in dict(pretrain600='train', verify100='val').items():
+            if 'ann_file' in dataset:
+                dataset.ann_file = dataset.ann_file.replace(long, name)
+        for key, prefix in dataset.get('data_prefix', {}).items():
+            dataset.data_prefix[key] = prefix.replace('v1.0-trainval', 'v1.0-mini')
+    image_branch = cfg.model.get('img_backbone', {})
+    if 'dino' in str(image_branch.get('init_cfg', '')):
+        image_branch.init_cfg = None
+    return cfg
+
+
+def reader_files(out: Path) -> None:
+    """A scan, images and intrinsics of the reader's own."""
+    import json
+
+    import cv2
+    import numpy as np
+
+    for name in ('scan', 'scan0', 'scan1', 'scan2'):
+        scan(0).astype(np.float32).tofile(out / f'{name}.bin')
+    for name in ('camera', *(f'{side}{i}' for side in ('front', 'left') for i in range(3))):
+        cv2.imwrite(str(out / f'{name}.png'), image(0))
+    shutil.copyfile(out / 'front0.png', out / 'front.png')
+    (out / 'K.json').write_text(json.dumps(dict(front=CAM2IMG.tolist(), left=CAM2IMG.tolist())))
+    poses = {name: np.eye(4).tolist() for name in ('front', 'left')}
+    (out / 'T.json').write_text(json.dumps(poses))
+
+
+def run(folder: Path, script: str) -> None:
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(
+        ['bash', '-euxo', 'pipefail', '-c', script],
+        cwd=folder,
+        env={**os.environ, 'PATH': path, 'PORT': '29731'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f'{script}\n{done.stdout[-1500:]}\n{done.stderr[-4000:]}'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_page(page, folder):
+    script = []
+    for block in blocks(page):
+        if block.language == 'bash':
+            script += block.commands
+        elif page == 'docs/calibration.md' and block.language == 'python':
+            (folder / 'example.py').write_text(filled(block.text, page))
+            script.append('python example.py')
+    kept = [c for c in script if not any(re.fullmatch(other, c) for other in ELSEWHERE)]
+    assert kept
+    run(folder, '\n'.join(filled(command, page) for command in kept))
+
+
+def filled(command: str, page: str) -> str:
+    for name, value in PAGES[page].items():
+        command = re.sub(rf'\b{name}\b', value, command)
+    for pattern, new in REWRITTEN:
+        command = re.sub(pattern, new, command)
+    return command
+
+
+def test_what_is_run_elsewhere_is_there():
+    for test in ELSEWHERE.values():
+        assert (REPO / test).is_file()

@@ -1,0 +1,79 @@
+"""tools/rebuild.py and tools/quickstart.py: what they run, and that it runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nclr_mm.apis import init_model
+
+SMALL = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+SECOND = 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
+
+
+@pytest.fixture
+def rebuild(load_tool, tmp_path, repo, monkeypatch):
+    """The tool in a folder without data and runs."""
+    tool = load_tool('rebuild')
+    (tmp_path / 'configs').symlink_to(repo / 'configs')
+    monkeypatch.setattr(tool, 'ROOT', tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tool
+
+
+@pytest.mark.parametrize(
+    ('config', 'layout', 'last'),
+    [(SMALL, 'semantickitti', 'iter_8000.pth'), (SECOND, 'kitti', 'iter_2500.pth')],
+)
+def test_what_is_done_is_not_done_again(rebuild, tmp_path, config, layout, last):
+    args = rebuild.parse_args([config, '--seed', '3'])
+    simulate, infos, train, publish = rebuild.commands(args)
+    assert simulate[1] == 'simulation' and simulate[simulate.index('--layout') + 1] == layout
+    assert infos == ['tools/create_data.py', layout, '--root-path', f'data/streets/{layout}']
+    assert train[:3] == ['tools/train.py', config, '--resume'] and 'randomness.seed=3' in train
+    name = Path(config).stem
+    assert publish[1:] == [f'work_dirs/{name}/{last}', f'work_dirs/{name}/{name}.pth']
+
+    root = tmp_path / 'data/streets' / layout
+    root.mkdir(parents=True)
+    (root / 'simulation.json').touch()
+    assert rebuild.commands(args) == [infos, train, publish]
+    (root / f'{layout}_infos_train.pkl').touch()
+    assert rebuild.commands(args) == [train, publish]
+    (tmp_path / f'work_dirs/{name}').mkdir(parents=True)
+    (tmp_path / f'work_dirs/{name}/{last}').touch()
+    assert rebuild.commands(args) == [publish]
+
+
+def test_models_of_other_data_are_refused(rebuild, capsys):
+    official = 'configs/nclr/nclr_minkunet34_w32_spconv_r50-dino_1xb10-50e_nus.py'
+    assert rebuild.main([official]) == 2
+    assert 'data/nuscenes, not on simulated streets' in capsys.readouterr().err
+    assert rebuild.main(['nothing.py']) == 2
+
+
+def test_a_failing_step_ends_it(rebuild, capsys):
+    # There are no tools in this folder.
+    assert rebuild.main([SMALL]) == 1
+    assert 'rebuild: failed' in capsys.readouterr().err
+
+
+def test_quickstart(load_tool, repo, tmp_path, monkeypatch):
+    tool = load_tool('quickstart')
+    torch.manual_seed(7)
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=init_model(repo / SMALL).state_dict()), weights)
+    monkeypatch.setattr(tool, 'shipped_weights', lambda: weights)
+    # An untrained network finds no pose; the street is simulated and looked at all the same.
+    assert tool.main(['-o', str(tmp_path / 'out'), '--frames', '1']) == 4
+    found = json.loads((tmp_path / 'out/extrinsics.json').read_text())
+    assert found['cameras']['image_2']['verdict'] == 'failed'
+    assert (tmp_path / 'out/overlay_image_2.jpg').stat().st_size > 10000
+
+
+def test_quickstart_without_weights(load_tool, tmp_path, monkeypatch, capsys):
+    tool = load_tool('quickstart')
+    monkeypatch.setattr(tool, 'ROOT', tmp_path)
+    assert tool.main(['-o', str(tmp_path / 'out')]) == 2
+    assert 'tools/rebuild.py' in capsys.readouterr().err
