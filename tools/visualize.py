@@ -23,7 +23,7 @@ from mmengine.dataset import pseudo_collate
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import init_model
 from nclr_mm.engine.command_line import report_user_errors
-from nclr_mm.visualization import calibration_sheet, colorize, save_image, tile
+from nclr_mm.visualization import colorize, sample_sheets, save_image, tile
 from nclr_mm.visualization.birds_eye import birds_eye, class_colors, instance_colors
 from nclr_mm.visualization.scene3d import (
     Lines,
@@ -80,27 +80,15 @@ def draw_calibration(inputs: dict, sample) -> Drawing:
     """Sheets of the cameras; the scan with the predicted and the true cameras."""
     meta, pred = sample.metainfo, sample.pred_calib
     points = inputs['points'].cpu().numpy()
-    names = meta.get('cam_names') or [str(i) for i in range(len(meta['lidar2cam']))]
-    pictures, layers = {}, [_scan(points)]
-    for i, name in enumerate(names):
-        image = np.ascontiguousarray(inputs['img'][i].cpu().numpy()[::-1].transpose(1, 2, 0))
-        pictures[name] = calibration_sheet(
-            image,
-            pred.to_dict(),
-            i,
-            meta['lidar2cam'][i],
-            meta['cam2img'][i],
-            meta.get('perturbation'),
-            points,
-        )
+    pictures = dict(sample_sheets(inputs['img'], inputs['points'], sample))
+    layers = [_scan(points)]
+    for i, name in enumerate(pictures):
         poses = {'true': (meta['lidar2cam'][i], TRUE)}
         if pred.valid[i]:
             poses['predicted'] = (pred.lidar2cam[i].numpy(), PREDICTED)
         for kind, (pose, color) in poses.items():
-            cam2img = np.asarray(meta['cam2img'][i])
-            layers.append(
-                camera_lines(f'{name}, {kind}', pose, cam2img, image.shape[:2], color, 4.0)
-            )
+            cam2img, size = np.asarray(meta['cam2img'][i]), tuple(inputs['img'][i].shape[-2:])
+            layers.append(camera_lines(f'{name}, {kind}', pose, cam2img, size, color, 4.0))
     return Drawing(pictures, layers)
 
 

@@ -152,16 +152,21 @@ def estimate_pose(
     pose = refine_pose(
         matches.points, matches.pixels, cam2img, found.lidar2cam, solver.max_error / 2
     )
+    errors = _errors(matches, cam2img, pose)
+    inliers = errors <= solver.max_error
+    if not inliers.any():
+        result.reasons.append('the refined pose explains no match')
+        return result
     result.lidar2cam = pose
-    result.num_inliers = int(found.inliers.sum())
-    result.reproj_error = found.reproj_error
+    result.num_inliers = int(inliers.sum())
+    result.reproj_error = float(np.sqrt(np.mean(errors[inliers] ** 2)))
     near = [
         other is not None and _within(pose_distance(pose, other), thresholds)
         for other in look_poses
     ]
     result.agreement = float(np.mean(near))
     result.covariance = _bootstrap(
-        matches, number, cam2img, pose, solver.max_error, resamples, np.random.default_rng(seed)
+        matches, errors, number, cam2img, pose, solver.max_error, resamples, seed
     )
     _judge(result, thresholds)
     return result
@@ -174,22 +179,29 @@ def _within(distance: tuple[float, float], thresholds: Thresholds) -> bool:
     )
 
 
+def _errors(matches: Matches, cam2img: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """Distance (M,) in pixels of each match from where the pose projects it; inf behind it."""
+    cam = matches.points @ pose[:3, :3].T + pose[:3, 3]
+    image = cam @ cam2img.T
+    with np.errstate(divide='ignore', invalid='ignore'):
+        error = np.linalg.norm(image[:, :2] / image[:, 2:] - matches.pixels, axis=1)
+    return np.where(cam[:, 2] > 0, error, np.inf)
+
+
 def _bootstrap(
     matches: Matches,
+    errors: np.ndarray,
     number: int,
     cam2img: np.ndarray,
     pose: np.ndarray,
     max_error: float,
     resamples: int,
-    rng: np.random.Generator,
+    seed: int,
 ) -> np.ndarray:
     """Covariance (6, 6) of the pose over resampled looks."""
+    rng = np.random.default_rng(seed)
     # What is far off cannot become an inlier of a pose nearby, and only costs time.
-    cam = matches.points @ pose[:3, :3].T + pose[:3, 3]
-    image = cam @ cam2img.T
-    with np.errstate(divide='ignore', invalid='ignore'):
-        error = np.linalg.norm(image[:, :2] / image[:, 2:] - matches.pixels, axis=1)
-    close = (cam[:, 2] > 0) & (error < 4 * max_error)
+    close = errors < 4 * max_error
     points, pixels, look = matches.points[close], matches.pixels[close], matches.look[close]
     groups = [np.flatnonzero(look == i) for i in range(number)]
     if number == 1:

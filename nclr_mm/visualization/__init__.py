@@ -1,6 +1,6 @@
 """Pictures: overlays, matches, calibration sheets, curves. Draws arrays; knows no models."""
 
-from .calibration import calibration_sheet
+from .calibration import calibration_sheet, sample_sheets
 from .curves import plot_curves, read_run, read_scalars, smooth
 from .features import feature_colors
 from .overlay import (
@@ -26,6 +26,7 @@ __all__ = [
     'project_overlay',
     'read_run',
     'read_scalars',
+    'sample_sheets',
     'save_image',
     'smooth',
     'tile',

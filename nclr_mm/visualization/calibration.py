@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -28,10 +28,41 @@ from .overlay import (
     tile,
 )
 
-__all__ = ['calibration_sheet']
+__all__ = ['calibration_sheet', 'sample_sheets']
 
 # Width in pixels that a small image is enlarged to at least, so that a sheet can be read.
 _LEGIBLE_WIDTH = 600
+
+
+def sample_sheets(
+    images: Sequence[torch.Tensor], points: torch.Tensor, sample: Any
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Draw the sheet of each camera of a sample (:func:`calibration_sheet`).
+
+    Args:
+        images: V of (3, H, W) uint8 BGR, as the network got them.
+        points: (N, >= 3) in the LiDAR's frame, as the network got them, in metres.
+        sample: the data sample with ``pred_calib`` and the calibration as metainfo.
+
+    Yields:
+        Name of the camera (its number where the sample has no names) and its sheet.
+    """
+    meta = sample.metainfo
+    names = meta.get('cam_names') or [str(i) for i in range(len(images))]
+    pred, cloud = sample.pred_calib.to_dict(), points.cpu().numpy()
+    for camera, (name, image) in enumerate(zip(names, images)):
+        yield (
+            name,
+            calibration_sheet(
+                np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0)),
+                pred,
+                camera,
+                meta['lidar2cam'][camera],
+                meta['cam2img'][camera],
+                meta.get('perturbation'),
+                cloud,
+            ),
+        )
 
 
 def calibration_sheet(

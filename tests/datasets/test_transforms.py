@@ -454,3 +454,20 @@ def test_points_are_loaded_and_truncated_scans_named(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r'scan\.bin'):
         run(scan, [step])
+
+
+def test_a_scan_of_another_format(tmp_path):
+    points = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    path = tmp_path / 'scan.npy'
+    np.save(path, points)
+    scan = dict(lidar_points=dict(lidar_path=str(path)))
+    got = run(scan, [dict(type='LoadLidarPoints')])['points']
+    np.testing.assert_array_equal(got.tensor, points)
+    with pytest.raises(ValueError, match=r'scan\.npy has x, y, z and intensity'):
+        run(scan, [dict(type='LoadLidarPoints', load_dim=5)])
+    path.write_bytes(b'no array')
+    with pytest.raises(ValueError, match=r'scan\.npy cannot be read as NPY'):
+        run(scan, [dict(type='LoadLidarPoints')])
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r'scan\.npy'):
+        run(scan, [dict(type='LoadLidarPoints')])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
 from ..checks import read_image
+from ..scans import SCAN_SUFFIXES, read_scan
 from .images import apply_to_camera, resize_affine
 
 _REDUCED = {
@@ -25,21 +27,33 @@ _REDUCED = {
 class LoadLidarPoints(LoadPointsFromFile):
     """mmdet3d's LoadPointsFromFile for scans, which names the file when a scan is truncated.
 
+    Files of float32 rows are read as they are. ``.npy``, ``.pcd``, ``.ply``, ``.las`` and ``.laz``
+    are read by :func:`nclr_mm.datasets.scans.read_scan`, which gives x, y, z and intensity.
+
     Args:
-        load_dim: float32 numbers a point in the file.
+        load_dim: float32 numbers a point in the file; 4 for the formats that say so themselves.
         use_dim: how many of them, or which, to keep.
 
     Adds ``points`` (LiDARPoints, metres, LiDAR frame).
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes.
+        ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes, or it is not
+            of the format that its name says.
     """
 
     def __init__(self, load_dim: int = 4, use_dim: int | list[int] = 4) -> None:
         super().__init__(coord_type='LIDAR', load_dim=load_dim, use_dim=use_dim)
 
     def _load_points(self, pts_filename: str) -> np.ndarray:
+        suffix = Path(pts_filename).suffix.lower()
+        if suffix in SCAN_SUFFIXES and suffix != '.bin':
+            if self.load_dim != 4:
+                raise ValueError(
+                    f'{pts_filename} has x, y, z and intensity: LoadLidarPoints needs load_dim=4 '
+                    f'for it, not {self.load_dim}.'
+                )
+            return read_scan(pts_filename).ravel()
         size = os.path.getsize(pts_filename)
         if size == 0 or size % (4 * self.load_dim):
             raise ValueError(

@@ -11,14 +11,14 @@ from mmdet3d.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from nclr_mm.visualization import calibration_sheet, save_image
+from nclr_mm.visualization import sample_sheets, save_image
 
 from ..distributed import unwrapped_model
 
 
 @HOOKS.register_module()
 class CalibrationVisualizationHook(Hook):
-    """Write a sheet for each camera of some samples (see :func:`calibration_sheet`).
+    """Write a sheet for each camera of some samples (:func:`~nclr_mm.visualization.sample_sheets`).
 
     The sheets go to ``<work_dir>/<out_dir>/<stage>`` as JPEG, named by sample, repeat (where the
     data set repeats samples) and camera, and to the runner's visualizer (TensorBoard and so on);
@@ -93,25 +93,11 @@ class CalibrationVisualizationHook(Hook):
             if rest or number >= self.max_samples:
                 continue
             inputs = data_batch['inputs']
-            points = inputs['points'][i].cpu().numpy()
-            for camera, image in enumerate(inputs['img'][i]):
-                self._draw_camera(runner, stage, sample, camera, image, points)
+            for camera, sheet in sample_sheets(inputs['img'][i], inputs['points'][i], sample):
+                self._write(runner, stage, sample.metainfo, camera, sheet)
 
-    def _draw_camera(self, runner, stage: str, sample, camera: int, image, points) -> None:
-        meta = sample.metainfo
-        image_rgb = np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0))
-        sheet = calibration_sheet(
-            image_rgb,
-            sample.pred_calib.to_dict(),
-            camera,
-            meta['lidar2cam'][camera],
-            meta['cam2img'][camera],
-            meta.get('perturbation'),
-            points,
-        )
-        names = meta.get('cam_names')
-        camera_name = names[camera] if names is not None else str(camera)
-        parts = [meta.get('sample_idx', self._seen - 1), meta.get('repeat_idx'), camera_name]
+    def _write(self, runner, stage: str, meta: dict, camera: str, sheet: np.ndarray) -> None:
+        parts = [meta.get('sample_idx', self._seen - 1), meta.get('repeat_idx'), camera]
         # Sample names may hold slashes and the like.
         name = re.sub(r'[^\w.-]+', '_', '_'.join(str(part) for part in parts if part is not None))
         save_image(Path(runner.work_dir, self.out_dir, stage, f'{name}.jpg'), sheet)
