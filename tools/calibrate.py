@@ -190,15 +190,16 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
             result[f'from_{name}'] = distance(found.lidar2cam, pose)
     if found.refinement is not None:
         refinement = found.refinement
+        before = np.linalg.inv(refinement.correction) @ found.lidar2cam
         result['refinement'] = dict(
-            lidar2cam_before=refinement.start.tolist(),
-            moved_by=distance(refinement.lidar2cam, refinement.start),
+            lidar2cam_before=before.tolist(),
+            moved_by=distance(found.lidar2cam, before),
             edge_score_before=refinement.score_start,
             edge_score=refinement.score,
             reason=refinement.reason,
         )
         if truth is not None:
-            result['refinement']['from_truth_before'] = distance(refinement.start, truth)
+            result['refinement']['from_truth_before'] = distance(before, truth)
     return result
 
 

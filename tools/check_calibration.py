@@ -23,7 +23,13 @@ from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import Drive, check_calibration, init_model, look_at_drive
-from nclr_mm.calibration import CameraCheck, Deviation, Tolerances, disturbance
+from nclr_mm.calibration import (
+    ALIGNED_TOLERANCES,
+    CameraCheck,
+    Deviation,
+    Tolerances,
+    disturbance,
+)
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.engine.command_line import report_user_errors
 from nclr_mm.visualization.check import plot_deviations
@@ -47,8 +53,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs=2,
         type=float,
         metavar=('DEGREES', 'METRES'),
-        default=(Tolerances.rotation, Tolerances.translation),
-        help='deviations to let pass, about the error of the model; default: %(default)s',
+        help='deviations to let pass, about the error of the model on calibrated data; default: '
+        f'{Tolerances.rotation} {Tolerances.translation}, with --refine '
+        f'{ALIGNED_TOLERANCES.rotation} {ALIGNED_TOLERANCES.translation}',
+    )
+    parser.add_argument(
+        '--refine',
+        nargs='?',
+        type=int,
+        const=10,
+        default=0,
+        metavar='FRAMES',
+        help='align edges of depth and image in so many frames of each window; default: 10',
     )
     parser.add_argument(
         '--detection-rates',
@@ -69,7 +85,9 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
     for name in ('looks', 'window'):
         if getattr(args, name) < 1:
             raise ValueError(f'--{name} must be at least 1, got {getattr(args, name)}.')
-    if min(args.tolerance) <= 0:
+    if args.refine < 0:
+        raise ValueError(f'--refine must be at least 1, got {args.refine}.')
+    if args.tolerance is not None and min(args.tolerance) <= 0:
         raise ValueError(f'--tolerance must be positive, got {args.tolerance}.')
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     loader = model.cfg.get(f'{args.split}_dataloader')
@@ -77,7 +95,8 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
         raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
     dataset = DATASETS.build(dict(loader.dataset, pipeline=[]))
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    return model, dataset, Tolerances(*args.tolerance)
+    tolerances = ALIGNED_TOLERANCES if args.refine else Tolerances()
+    return model, dataset, Tolerances(*args.tolerance) if args.tolerance else tolerances
 
 
 def describe(deviation: Deviation, names: Sequence[str]) -> dict:
@@ -85,6 +104,7 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
     estimate = deviation.estimate
     solved = estimate.verdict != 'failed'
     rotation, translation = estimate.deviation
+    alignment = deviation.alignment
     return dict(
         frames=[names[deviation.begin], names[deviation.end - 1]],
         verdict=estimate.verdict,
@@ -94,6 +114,8 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
         rotation_spread_deg=rotation if math.isfinite(rotation) else None,
         translation_spread_m=translation if math.isfinite(translation) else None,
         correction=deviation.correction.tolist() if solved else None,
+        network_correction=estimate.lidar2cam.tolist() if solved else None,
+        edge_scores=None if alignment is None else [alignment.score_start, alignment.score],
         exceeds=deviation.exceeds,
     )
 
@@ -104,14 +126,14 @@ def series(deviations: Sequence[Deviation], kind: int) -> list[tuple[float, floa
     for item in deviations:
         solved = item.estimate.verdict != 'failed'
         value = (item.rotation, item.translation)[kind] if solved else math.nan
-        rows.append(((item.begin + item.end - 1) / 2, value, item.estimate.deviation[kind]))
+        rows.append(((item.begin + item.end - 1) / 2, value, item.spread[kind]))
     return rows
 
 
 def table(checks: Mapping[str, CameraCheck]) -> str:
     rows = [['camera', 'verdict', 'off by (deg)', 'off by (m)', 'frames beyond', 'drifts']]
     for name, check in checks.items():
-        overall, spread = check.overall, check.overall.estimate.deviation
+        overall, spread = check.overall, check.overall.spread
         solved = overall.estimate.verdict != 'failed'
         rows.append(
             [
@@ -140,8 +162,9 @@ def disturbed(drive: Drive, motion: np.ndarray) -> Drive:
 def detection_rates(model, drive: Drive, number: int, **settings) -> str:
     """How often known errors of the stored calibration are noticed, as a table.
 
-    A drive is all frames of a camera together; a frame counts where it has a pose.
+    A drive is all frames of a camera together, without windows; a frame counts where it has a pose.
     """
+    settings['window'] = max(len(frames) for frames in drive.frames.values())
     rows = [['added', 'drives noticed', 'frames noticed', 'frames without a pose']]
     for degrees, metres in DISTURBANCES:
         count: Counter = Counter()
@@ -174,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f'{done} of {total} frames', flush=True)
 
     drive = look_at_drive(model, dataset, args.looks, args.seed, progress)
-    settings = dict(window=args.window, tolerances=tolerances)
+    settings = dict(window=args.window, tolerances=tolerances, align=args.refine)
     checks = check_calibration(model, drive, **settings)
     cameras = {}
     for name, check in checks.items():

@@ -158,7 +158,7 @@ def calibrate(
         if refine and estimate.verdict != 'failed':
             views = [(scan, pictures[i]) for scan, pictures in seen]
             refinement = align_edges(views, cam2img[i], estimate.lidar2cam)
-            estimate.lidar2cam = refinement.lidar2cam
+            estimate.lidar2cam = refinement.correction @ estimate.lidar2cam
         result[name] = CameraCalibration(
             **vars(estimate),
             camera=name,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from mmdet3d.registry import DATASETS
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from nclr_mm.calibration import CameraCheck, CheckedFrame, check_camera
+from nclr_mm.calibration import CameraCheck, CheckedFrame, EdgeFrame, check_camera
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.scans import read_scan
@@ -82,10 +83,22 @@ def look_at_drive(
                     matches=[look.matches[i] for look in found],
                     poses=[look.poses[i] for look in found],
                     stored=cameras[i]['lidar2cam'],
+                    edges=partial(_edges_of, info['lidar_points'], cameras[i]),
                 )
             )
         progress(index + 1, total)
     return Drive(frames, dict(zip(names, looker.cam2img)), looker.image_size)
+
+
+def _edges_of(lidar: Mapping, camera: Mapping) -> tuple[EdgeFrame, np.ndarray]:
+    """Edges of a frame, read again when they are asked for: a drive's would not fit in memory."""
+    path, columns = str(lidar['lidar_path']), lidar.get('num_pts_feats')
+    return _read_edges(path, columns, str(camera['img_path'])), camera['cam2img']
+
+
+@lru_cache(maxsize=16)
+def _read_edges(scan: str, columns: int | None, image: str) -> EdgeFrame:
+    return EdgeFrame.of(read_scan(scan, columns), read_image(image))
 
 
 def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, CameraCheck]:
@@ -94,7 +107,7 @@ def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, C
     Args:
         model: whose solver finds the poses.
         drive: of :func:`look_at_drive`.
-        settings: ``window``, ``tolerances`` and ``thresholds`` of
+        settings: ``window``, ``tolerances``, ``align`` and ``thresholds`` of
             :func:`nclr_mm.calibration.check_camera`.
 
     Returns:

@@ -3,8 +3,9 @@
 Also the files that calibrations come from and go to.
 """
 
-from .alignment import Alignment, align_edges, depth_edges
+from .alignment import Alignment, EdgeFrame, align_edges, depth_edges
 from .check import (
+    ALIGNED_TOLERANCES,
     CameraCheck,
     CheckedFrame,
     Deviation,
@@ -29,11 +30,13 @@ from .exports import (
 from .files import Intrinsics, read_extrinsics, read_intrinsics
 
 __all__ = [
+    'ALIGNED_TOLERANCES',
     'DEFAULT_THRESHOLDS',
     'Alignment',
     'CameraCheck',
     'CheckedFrame',
     'Deviation',
+    'EdgeFrame',
     'Estimate',
     'Intrinsics',
     'Matches',

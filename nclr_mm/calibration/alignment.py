@@ -19,9 +19,15 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional as F
 
-from nclr_mm.geometry import in_image, make_rigid, project, transform_points
+from nclr_mm.geometry import (
+    in_image,
+    make_rigid,
+    project,
+    rotation_angle,
+    transform_points,
+)
 
-__all__ = ['Alignment', 'align_edges', 'depth_edges']
+__all__ = ['Alignment', 'EdgeFrame', 'align_edges', 'depth_edges']
 
 # A step of one unit of the optimiser: half a degree, a decimetre.
 _UNITS = torch.tensor([np.deg2rad(0.5)] * 3 + [0.1] * 3, dtype=torch.float64)
@@ -35,6 +41,30 @@ _LOWEST, _LOWEST_SHARE, _HIGHEST = 0.3, 0.03, 3.0
 _NEAREST = 0.5
 # Points are looked at up to this share of the image beside it, for the pose will move.
 _MARGIN = 0.1
+# Blur of the edges in pixels of an image 1000 pixels wide, one stage each.
+_SIGMAS = (8.0, 4.0, 2.0)
+
+
+@dataclass
+class EdgeFrame:
+    """Edges of a frame, made once for several alignments.
+
+    Attributes:
+        points: (M, 3) on edges of depth, in the LiDAR's frame, in metres.
+        weights: (M, 2) of edges beside, and above or below.
+        maps: (1, 2, H, W) strength of the image's edges along u and along v, 0 to 1; one a stage.
+    """
+
+    points: Tensor
+    weights: Tensor
+    maps: list[Tensor]
+
+    @classmethod
+    def of(cls, points: np.ndarray, image: np.ndarray) -> EdgeFrame:
+        """Find the edges of points (N, >= 3) and of an image (H, W, 3) uint8 BGR."""
+        edges, weights = depth_edges(points)
+        maps = [_image_edges(image, sigma * image.shape[1] / 1000) for sigma in _SIGMAS]
+        return cls(torch.from_numpy(edges), torch.from_numpy(weights), maps)
 
 
 @dataclass
@@ -42,14 +72,13 @@ class Alignment:
     """What aligning gave.
 
     Attributes:
-        lidar2cam: (4, 4) the aligned pose, or the one that it began with where nothing was gained.
-        start: (4, 4) the one that it began with.
-        score_start, score: how well depth edges lie on image edges with each, 0 to 1.
+        correction: (4, 4) motion C of the camera's frame; the aligned pose is ``C @ lidar2cam``.
+            The identity where nothing was gained.
+        score_start, score: how well depth edges lie on image edges before and after, 0 to 1.
         reason: why the pose was left where it was; empty where it was moved.
     """
 
-    lidar2cam: np.ndarray
-    start: np.ndarray
+    correction: np.ndarray
     score_start: float
     score: float
     reason: str = ''
@@ -107,22 +136,24 @@ def depth_edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def align_edges(
-    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    frames: Sequence[EdgeFrame | tuple[np.ndarray, np.ndarray]],
     cam2img: np.ndarray,
     lidar2cam: np.ndarray,
-    sigmas: Sequence[float] = (8.0, 4.0, 2.0),
+    starts: Sequence[np.ndarray] = (),
     prior: float = 2e-4,
     limits: tuple[float, float] = (2.0, 0.5),
 ) -> Alignment:
-    """Move a pose so that depth edges lie on image edges, from blurred to sharp ones.
+    """Move a camera so that depth edges lie on image edges, from blurred to sharp ones.
 
     Args:
-        frames: points (N, >= 3) in the LiDAR's frame and image (H, W, 3) uint8 BGR of each.
+        frames: edges, or points (N, >= 3) in the LiDAR's frame and image (H, W, 3) uint8 BGR.
         cam2img: (3, 3) of the images.
-        lidar2cam: (4, 4) to begin with.
-        sigmas: of the blur of the edges in pixels of an image 1000 pixels wide, one stage each.
+        lidar2cam: (4, 4) to begin with, or (F, 4, 4) of each frame, where the rig moves between
+            scan and image.
+        starts: further corrections (4, 4) to begin with; of all, the result of the best score is
+            taken.
         prior: what half a degree or a decimetre away from the beginning of a stage costs.
-        limits: degrees and metres; a pose that would be moved farther is left where it was.
+        limits: degrees and metres; a pose that would be moved farther from its start is not taken.
 
     Raises:
         ValueError: without a frame.
@@ -130,40 +161,49 @@ def align_edges(
     if not len(frames):
         raise ValueError('align_edges: there is no frame.')
     intrinsics = torch.as_tensor(np.asarray(cam2img, dtype=np.float64))
-    start = torch.as_tensor(np.array(lidar2cam, dtype=np.float64))
-    clouds = [_edges_in_view(points, image, start, intrinsics) for points, image in frames]
-    pose = start
-    for sigma in sigmas:
-        maps = [_image_edges(image, sigma * image.shape[1] / 1000) for _, image in frames]
+    poses = torch.as_tensor(np.array(lidar2cam, dtype=np.float64)).expand(len(frames), 4, 4)
+    views = [_in_view(frame, pose, intrinsics) for frame, pose in zip(frames, poses)]
+    still = torch.eye(4, dtype=torch.float64)
+    before = float(_score(still, views, -1, intrinsics))
+    best = Alignment(still.numpy(), before, before, 'no pose nearby lays the edges better')
+    for start in (still, *(torch.as_tensor(np.array(s, dtype=np.float64)) for s in starts)):
+        pose = start
+        for stage in range(len(_SIGMAS)):
 
-        def score(candidate: Tensor, maps=maps) -> Tensor:
-            return _score(candidate, clouds, maps, intrinsics)
+            def score(candidate: Tensor, stage=stage) -> Tensor:
+                return _score(candidate, views, stage, intrinsics)
 
-        pose = _climb(score, pose, prior)
-    before, after = float(score(start)), float(score(pose))
-    change = start.inverse() @ pose
-    angle = float(torch.rad2deg(torch.acos(((change[:3, :3].trace() - 1) / 2).clamp(-1, 1))))
-    shift = float((pose - start)[:3, 3].norm())
-    reason = ''
-    if after <= before:
-        reason = 'no pose nearby lays the edges better'
-    elif angle > limits[0] or shift > limits[1]:
-        reason = f'it would have been moved by {angle:.1f} deg, {shift:.2f} m'
-    if reason:
-        pose, after = start, before
-    return Alignment(pose.numpy(), start.numpy(), before, after, reason)
+            pose = _climb(score, pose, prior)
+        after = float(score(pose))
+        if after <= best.score:
+            continue
+        angle = float(torch.rad2deg(rotation_angle(start[:3, :3], pose[:3, :3])))
+        shift = float((pose - start)[:3, 3].norm())
+        if angle > limits[0] or shift > limits[1]:
+            if best.reason:
+                best.reason = f'it would have been moved by {angle:.1f} deg, {shift:.2f} m'
+            continue
+        best = Alignment(pose.numpy(), before, after)
+    return best
 
 
-def _edges_in_view(
-    points: np.ndarray, image: np.ndarray, lidar2cam: Tensor, cam2img: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Depth edges of the points that fall into the image or beside it."""
-    xyz = torch.from_numpy(np.asarray(points, dtype=np.float64)[:, :3])
-    uv, depth = project(transform_points(lidar2cam, xyz), cam2img)
-    size = uv.new_tensor([image.shape[1], image.shape[0]])
-    near = (depth > _NEAREST) & ((uv / size - 0.5).abs() < 0.5 + _MARGIN).all(dim=1)
-    edges, weights = depth_edges(xyz[near].numpy())
-    return torch.from_numpy(edges), torch.from_numpy(weights)
+def _in_view(
+    frame: EdgeFrame | tuple[np.ndarray, np.ndarray], lidar2cam: Tensor, cam2img: Tensor
+) -> EdgeFrame:
+    """Edges that fall into the image or beside it, their points in the frame of the camera."""
+
+    def near(points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        cam = transform_points(lidar2cam, points)
+        uv, depth = project(cam, cam2img)
+        share = uv / uv.new_tensor([width, height]) - 0.5
+        return cam, (depth > _NEAREST) & (share.abs() < 0.5 + _MARGIN).all(dim=1)
+
+    if not isinstance(frame, EdgeFrame):
+        points, image = frame
+        xyz = torch.from_numpy(np.asarray(points, dtype=np.float64)[:, :3])
+        frame = EdgeFrame.of(xyz[near(xyz, *image.shape[:2])[1]].numpy(), image)
+    cam, kept = near(frame.points, *frame.maps[0].shape[-2:])
+    return EdgeFrame(cam[kept], frame.weights[kept], frame.maps)
 
 
 def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
@@ -175,27 +215,23 @@ def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
         high = np.quantile(strength, 0.98)
         strength = np.minimum(strength / high, 1) if high > 0 else strength
         edges.append(cv2.GaussianBlur(strength, (0, 0), max(sigma, 0.5)))
-    return torch.from_numpy(np.stack(edges))[None]
+    return torch.from_numpy(np.stack(edges)).float()[None]
 
 
-def _score(
-    lidar2cam: Tensor,
-    clouds: Sequence[tuple[Tensor, Tensor]],
-    maps: Sequence[Tensor],
-    cam2img: Tensor,
-) -> Tensor:
+def _score(correction: Tensor, views: Sequence[EdgeFrame], stage: int, cam2img: Tensor) -> Tensor:
     """Mean strength of the image edges under the depth edges, weighted by these."""
-    total, weight = lidar2cam.sum() * 0, 1e-9
-    for (points, weights), edges in zip(clouds, maps):
-        height, width = edges.shape[-2:]
-        uv, depth = project(transform_points(lidar2cam, points), cam2img)
+    total, weight = correction.sum() * 0, 1e-9
+    for view in views:
+        height, width = view.maps[stage].shape[-2:]
+        uv, depth = project(transform_points(correction, view.points), cam2img)
         inside = in_image(uv, depth, height, width, _NEAREST)
-        grid = (2 * uv[inside] + 1) / uv.new_tensor([width, height]) - 1
-        read = F.grid_sample(edges, grid[None, None], padding_mode='border', align_corners=False)[
-            0, :, 0
-        ].T
-        total = total + (read * weights[inside]).sum()
-        weight = weight + weights[inside].sum()
+        grid = ((2 * uv[inside] + 1) / uv.new_tensor([width, height]) - 1).float()
+        read = F.grid_sample(
+            view.maps[stage], grid[None, None], padding_mode='border', align_corners=False
+        )[0, :, 0].T
+        weights = view.weights[inside]
+        total = total + (read * weights).sum()
+        weight = weight + weights.sum()
     return total / weight
 
 

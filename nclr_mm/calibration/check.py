@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from nclr_mm.models.task_modules import PoseSolver
 
+from .alignment import Alignment, EdgeFrame, align_edges
 from .estimate import (
     DEFAULT_THRESHOLDS,
     Estimate,
@@ -20,6 +21,7 @@ from .estimate import (
 )
 
 __all__ = [
+    'ALIGNED_TOLERANCES',
     'CameraCheck',
     'CheckedFrame',
     'Deviation',
@@ -38,12 +40,15 @@ class CheckedFrame:
         matches: LiDAR points (M, 3) and pixels (M, 2) of each look.
         poses: ``lidar2cam`` (4, 4) of each look, or None.
         stored: (4, 4) ``lidar2cam`` that the data set holds.
+        edges: gives the frame's edges and the (3, 3) intrinsics of the image that they are of; for
+            the alignment.
     """
 
     name: str
     matches: list[tuple[np.ndarray, np.ndarray]]
     poses: list[np.ndarray | None]
     stored: np.ndarray
+    edges: Callable[[], tuple[EdgeFrame, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Tolerances:
     Attributes:
         rotation: degrees.
         translation: metres.
-        spreads: a deviation must exceed so many standard deviations, too.
+        spreads: a deviation that is the network's alone must exceed so many standard deviations,
+            too.
     """
 
     rotation: float = 1.0
@@ -65,6 +71,10 @@ class Tolerances:
 
 
 DEFAULT_TOLERANCES = Tolerances()
+#: Where edges are aligned after the network's estimate, which is more exact.
+ALIGNED_TOLERANCES = Tolerances(0.5, 0.05)
+# An alignment may go this far from where it starts: degrees, metres.
+_REACH = (3.0, 1.0)
 
 
 @dataclass
@@ -73,19 +83,27 @@ class Deviation:
 
     Attributes:
         begin, end: the frames.
-        estimate: of the correction, with spread and verdict.
+        estimate: of the correction by the network, with spread and verdict.
+        alignment: of edges, from the stored pose and from that of the network; None without.
         exceeds: whether it is beyond the tolerances.
     """
 
     begin: int
     end: int
     estimate: Estimate
+    alignment: Alignment | None = None
     exceeds: bool = False
 
     @property
     def correction(self) -> np.ndarray:
         """(4, 4) motion C of the camera's frame; its true pose is ``C @ stored``."""
-        return self.estimate.lidar2cam
+        return self.estimate.lidar2cam if self.alignment is None else self.alignment.correction
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Standard deviations, degrees and metres, of the network's estimate; 0 of an alignment,
+        of which they are not known."""
+        return self.estimate.deviation if self.alignment is None else (0.0, 0.0)
 
     @property
     def rotation(self) -> float:
@@ -125,6 +143,7 @@ def check_camera(
     solver: PoseSolver,
     window: int = 10,
     tolerances: Tolerances = DEFAULT_TOLERANCES,
+    align: int = 0,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> CameraCheck:
     """Compare the stored calibration of a camera with what frames say, one by one and in windows.
@@ -136,6 +155,9 @@ def check_camera(
         solver: finds the poses.
         window: frames a window; windows overlap by half.
         tolerances: what is let pass.
+        align: at most so many frames of each window, evenly chosen, are aligned by their edges
+            after the network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none.
+            Single frames are not, for which it takes several. They need ``edges``.
         thresholds: of the verdict on each pose.
 
     Raises:
@@ -146,12 +168,19 @@ def check_camera(
     if window < 1:
         raise ValueError(f'window must be at least 1, got {window}.')
 
-    def deviation(begin: int, end: int) -> Deviation:
-        return _deviation(
-            frames[begin:end], begin, end, cam2img, image_size, solver, tolerances, thresholds
-        )
+    def deviation(begin: int, end: int, align: int = align) -> Deviation:
+        part = frames[begin:end]
+        estimate = _estimate(part, cam2img, image_size, solver, thresholds)
+        result = Deviation(begin, end, estimate)
+        if estimate.verdict == 'failed':
+            return result
+        if align:
+            result.alignment = _align(part, align, estimate.lidar2cam)
+        size = result.rotation, result.translation
+        result.exceeds = _exceeds(size, result.spread, tolerances)
+        return result
 
-    single = [deviation(i, i + 1) for i in range(len(frames))]
+    single = [deviation(i, i + 1, align=0) for i in range(len(frames))]
     step = max(1, window // 2)
     last = max(len(frames) - window, 0)
     begins = sorted({*range(0, last + 1, step), last})
@@ -162,7 +191,7 @@ def check_camera(
     for i in known[1:]:
         first, other = windows[known[0]], windows[i]
         change = pose_distance(other.correction, first.correction)
-        spread = np.hypot(first.estimate.deviation, other.estimate.deviation)
+        spread = np.hypot(first.spread, other.spread)
         if _exceeds(change, spread, tolerances):
             check.drifts.append(i)
     if not known:
@@ -174,16 +203,13 @@ def check_camera(
     return check
 
 
-def _deviation(
+def _estimate(
     frames: Sequence[CheckedFrame],
-    begin: int,
-    end: int,
     cam2img: np.ndarray,
     image_size: tuple[int, int],
     solver: PoseSolver,
-    tolerances: Tolerances,
     thresholds: Thresholds,
-) -> Deviation:
+) -> Estimate:
     """Solve for the correction C: points of the stored camera frame to the true one."""
     matches, poses = [], []
     for frame in frames:
@@ -191,14 +217,18 @@ def _deviation(
         matches += [(points @ rotation.T + shift, pixels) for points, pixels in frame.matches]
         back = np.linalg.inv(frame.stored)
         poses += [None if pose is None else pose @ back for pose in frame.poses]
-    estimate = estimate_pose(
+    return estimate_pose(
         Matches.join(matches), poses, cam2img, image_size, solver, thresholds, resamples=30
     )
-    result = Deviation(begin, end, estimate)
-    if estimate.verdict != 'failed':
-        size = result.rotation, result.translation
-        result.exceeds = _exceeds(size, estimate.deviation, tolerances)
-    return result
+
+
+def _align(frames: Sequence[CheckedFrame], number: int, correction: np.ndarray) -> Alignment:
+    """Align some of the frames, from the stored poses and from the network's correction."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(number, len(frames))).astype(int))
+    some = [frames[i] for i in chosen]
+    edges, intrinsics = zip(*(frame.edges() for frame in some))
+    stored = np.stack([frame.stored for frame in some])
+    return align_edges(edges, intrinsics[0], stored, [correction], limits=_REACH)
 
 
 def _exceeds(size: Sequence[float], spread: Sequence[float], tolerances: Tolerances) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from nclr_mm.calibration import align_edges, depth_edges, pose_distance
+from nclr_mm.calibration import EdgeFrame, align_edges, depth_edges, pose_distance
 from tests.datasets.layouts import AXES
 
 CAM2IMG = np.array([[600.0, 0, 399.5], [0, 600, 199.5], [0, 0, 1]])
@@ -69,16 +69,15 @@ def test_a_pose_that_is_off_is_brought_back(frames, degrees, metres):
     start = moved(degrees, metres)
     found = align_edges(frames, CAM2IMG, start)
     assert not found.reason and found.score > found.score_start
-    before, after = (pose_distance(p, true_pose()) for p in (start, found.lidar2cam))
+    before, after = (pose_distance(p, true_pose()) for p in (start, found.correction @ start))
     assert before[0] > 0.7 and before[1] > 0.1
     # A step of the LiDAR is 0.2 degrees wide and 0.4 high.
     assert after[0] < 0.1 and after[1] < 0.03
-    np.testing.assert_array_equal(found.start, start)
 
 
 def test_the_true_pose_stays(frames):
     found = align_edges(frames, CAM2IMG, true_pose())
-    rotation, translation = pose_distance(found.lidar2cam, true_pose())
+    rotation, translation = pose_distance(found.correction, np.eye(4))
     assert rotation < 0.1 and translation < 0.03
 
 
@@ -87,21 +86,49 @@ def test_nothing_is_gained_where_the_images_show_nothing(frames):
     start = moved([0.5, 0, 0], [0, 0, 0])
     found = align_edges(blank, CAM2IMG, start)
     assert found.reason == 'no pose nearby lays the edges better'
-    np.testing.assert_array_equal(found.lidar2cam, start)
+    np.testing.assert_array_equal(found.correction, np.eye(4))
     assert found.score == found.score_start == 0
 
 
 def test_nor_where_nothing_is_seen_by_the_camera(frames):
     behind = moved([0, 180, 0], [0, 0, 0])
     found = align_edges(frames, CAM2IMG, behind)
-    assert found.reason and (found.lidar2cam == behind).all()
+    assert found.reason and (found.correction == np.eye(4)).all()
 
 
 def test_a_long_way_is_not_gone(frames):
     start = moved([0.6, -0.3, 0.4], [0.1, 0.05, 0])
     found = align_edges(frames, CAM2IMG, start, limits=(0.3, 0.5))
     assert found.reason.startswith('it would have been moved by 0.')
-    np.testing.assert_array_equal(found.lidar2cam, start)
+    np.testing.assert_array_equal(found.correction, np.eye(4))
+
+
+def test_each_frame_has_a_pose_of_its_own(frames):
+    """The rig moved between scan and image, each time otherwise; the camera is turned."""
+    off = moved([0.5, -0.4, 0.2], [0, 0, 0]) @ np.linalg.inv(true_pose())
+    motions = [np.eye(4) for _ in frames]
+    for i, motion in enumerate(motions):
+        motion[:3, 3] = [0.4 * i, 0.1 * i, 0]
+    scans = [
+        (points[:, :3] @ motion[:3, :3].T + motion[:3, 3], image)
+        for (points, image), motion in zip(frames, motions)
+    ]
+    poses = np.stack([off @ true_pose() @ np.linalg.inv(motion) for motion in motions])
+    found = align_edges(scans, CAM2IMG, poses)
+    assert pose_distance(found.correction @ off, np.eye(4)) < (0.15, 0.06)
+
+
+def test_of_several_starts_the_best_is_taken(frames):
+    # Too far to be brought back by itself.
+    off = moved([0, 8, 0], [0, 0, 0]) @ np.linalg.inv(true_pose())
+    start = off @ true_pose()
+    edges = [EdgeFrame.of(*frame) for frame in frames]
+    alone = align_edges(edges, CAM2IMG, start)
+    assert pose_distance(alone.correction @ off, np.eye(4))[0] > 5
+    near = moved([0, 0.5, 0], [0, 0, 0]) @ np.linalg.inv(start)
+    found = align_edges(edges, CAM2IMG, start, [near])
+    assert pose_distance(found.correction @ off, np.eye(4)) < (0.1, 0.03)
+    assert found.score > alone.score and found.score_start == alone.score_start
 
 
 def test_without_frames():
