@@ -22,6 +22,7 @@ import yaml
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import CameraCalibration, calibrate, init_model
 from nclr_mm.calibration import (
+    Intrinsics,
     describe_pose,
     kitti_calib,
     nuscenes_calibrated_sensor,
@@ -30,14 +31,16 @@ from nclr_mm.calibration import (
     read_intrinsics,
     ros_static_transforms,
 )
-from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets.checks import check_size, read_image
 from nclr_mm.datasets.scans import read_scan
 from nclr_mm.engine.command_line import report_user_errors
-from nclr_mm.visualization import project_overlay, save_image, tile
+from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 from nclr_mm.visualization.report import write_text
 
 EXIT_CODES = {'ok': 0, 'doubtful': 3, 'failed': 4}
 EXPORTS = ('kitti', 'nuscenes', 'ros')
+# Frames that edges are aligned in with confidence.
+ENOUGH_FRAMES = 5
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -114,13 +117,15 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f'{args.intrinsics} has no camera {missing[0]!r}; it has {", ".join(known)}.'
         )
+    if len(set(names)) < len(names):
+        raise ValueError(f'--camera names a camera twice: {", ".join(names)}.')
     if len(names) != len(args.image):
         raise ValueError(
             f'There are {len(args.image)} --image options for the {len(names)} cameras '
             f'{", ".join(names)}; name the cameras with --camera.'
         )
     frames = [
-        [known[name].undistort(read_image(paths[i])) for name, paths in zip(names, args.image)]
+        [read_camera(known[name], paths[i]) for name, paths in zip(names, args.image)]
         for i in range(len(args.points))
     ]
     for name, pictures, paths in zip(names, zip(*frames), args.image):
@@ -142,6 +147,14 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def read_camera(intrinsics: Intrinsics, path: str) -> np.ndarray:
+    """An image without distortion, of the size that its intrinsics are for."""
+    image = read_image(path)
+    if intrinsics.size is not None:
+        check_size(image, intrinsics.size, path)
+    return intrinsics.undistort(image)
+
+
 def read_poses(path: str | None, names: Sequence[str]) -> np.ndarray | None:
     """``lidar2cam`` (V, 4, 4) of the cameras from a file, or None without one."""
     if path is None:
@@ -156,8 +169,11 @@ def read_poses(path: str | None, names: Sequence[str]) -> np.ndarray | None:
 
 
 def read_matrix(path: str) -> np.ndarray:
-    """A single 4x4 pose from a file."""
-    return next(iter(read_extrinsics(path).values()))
+    """The single 4x4 pose of a file."""
+    poses = read_extrinsics(path)
+    if len(poses) != 1:
+        raise ValueError(f'{path} must hold one pose, it holds {len(poses)}.')
+    return next(iter(poses.values()))
 
 
 def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, Any]:
@@ -186,7 +202,7 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
         image_size=dict(zip(('height', 'width'), found.image_size)),
     )
     for name, pose in (('initial', found.initial), ('truth', truth)):
-        if pose is not None and solved:
+        if pose is not None and found.verdict != 'failed':
             result[f'from_{name}'] = distance(found.lidar2cam, pose)
     if found.refinement is not None:
         refinement = found.refinement
@@ -246,7 +262,7 @@ def export(args: argparse.Namespace, found: dict[str, CameraCalibration], lidar2
     texts = {}
     if 'kitti' in args.export:
         for name, camera in solved.items():
-            texts[f'calib_{name}.txt'] = kitti_calib(camera.cam2img, camera.lidar2cam)
+            texts[f'calib_{file_name(name)}.txt'] = kitti_calib(camera.cam2img, camera.lidar2cam)
     if 'nuscenes' in args.export:
         pairs = {name: (c.cam2img, c.lidar2cam) for name, c in solved.items()}
         records = nuscenes_calibrated_sensor(pairs, lidar2ego=lidar2ego)
@@ -307,7 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_text(args.out_dir / 'extrinsics.json', json.dumps(report, indent=1))
     for i, (name, camera) in enumerate(found.items()):
         picture = overlay(camera, inputs['scans'][0], inputs['images'][0][i], truths[name])
-        save_image(args.out_dir / f'overlay_{name}.jpg', picture)
+        save_image(args.out_dir / f'overlay_{file_name(name)}.jpg', picture)
         print_camera(name, camera, report['cameras'][name])
     written = export(args, found, inputs['lidar2ego'])
     print(', '.join(map(str, [args.out_dir / 'extrinsics.json', *written])))
@@ -333,6 +349,8 @@ def print_camera(name: str, found: CameraCalibration, described: dict) -> None:
     }
     refinement = described.get('refinement')
     if refinement is not None:
+        if found.num_frames < ENOUGH_FRAMES:
+            print(f'  refined by {found.num_frames} frames; fewer than {ENOUGH_FRAMES} may mislead')
         if refinement['reason']:
             print(f'  not refined: {refinement["reason"]}')
         gaps['refined by'] = refinement['moved_by']

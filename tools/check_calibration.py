@@ -53,8 +53,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs=2,
         type=float,
         metavar=('DEGREES', 'METRES'),
+        default=(Tolerances.rotation, Tolerances.translation),
         help='deviations to let pass, about the error of the model on calibrated data; default: '
-        f'{Tolerances.rotation} {Tolerances.translation}, with --refine '
+        f'{Tolerances.rotation} {Tolerances.translation}',
+    )
+    parser.add_argument(
+        '--edge-tolerance',
+        nargs=2,
+        type=float,
+        metavar=('DEGREES', 'METRES'),
+        default=(ALIGNED_TOLERANCES.rotation, ALIGNED_TOLERANCES.translation),
+        help='the same after edges were aligned (--refine); default: '
         f'{ALIGNED_TOLERANCES.rotation} {ALIGNED_TOLERANCES.translation}',
     )
     parser.add_argument(
@@ -80,23 +89,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDataset, Tolerances]:
+def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDataset]:
     """Model and data; what is wrong with them is found here."""
     for name in ('looks', 'window'):
         if getattr(args, name) < 1:
             raise ValueError(f'--{name} must be at least 1, got {getattr(args, name)}.')
     if args.refine < 0:
         raise ValueError(f'--refine must be at least 1, got {args.refine}.')
-    if args.tolerance is not None and min(args.tolerance) <= 0:
-        raise ValueError(f'--tolerance must be positive, got {args.tolerance}.')
+    for name in ('tolerance', 'edge_tolerance'):
+        if min(getattr(args, name)) <= 0:
+            option = name.replace('_', '-')
+            raise ValueError(f'--{option} must be positive, got {getattr(args, name)}.')
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     loader = model.cfg.get(f'{args.split}_dataloader')
     if not loader or not hasattr(model, 'calib_head'):
         raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
     dataset = DATASETS.build(dict(loader.dataset, pipeline=[]))
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    tolerances = ALIGNED_TOLERANCES if args.refine else Tolerances()
-    return model, dataset, Tolerances(*args.tolerance) if args.tolerance else tolerances
+    return model, dataset
 
 
 def describe(deviation: Deviation, names: Sequence[str]) -> dict:
@@ -117,6 +127,7 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
         network_correction=estimate.lidar2cam.tolist() if solved else None,
         edge_scores=None if alignment is None else [alignment.score_start, alignment.score],
         exceeds=deviation.exceeds,
+        unclear=deviation.unclear,
     )
 
 
@@ -190,14 +201,22 @@ def detection_rates(model, drive: Drive, number: int, **settings) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    model, dataset, tolerances = report_user_errors(lambda: prepare(args))
+    model, dataset = report_user_errors(lambda: prepare(args))
 
     def progress(done: int, total: int) -> None:
         if done % 10 == 0 or done == total:
             print(f'{done} of {total} frames', flush=True)
 
-    drive = look_at_drive(model, dataset, args.looks, args.seed, progress)
-    settings = dict(window=args.window, tolerances=tolerances, align=args.refine)
+    # A file that is broken shows only when its turn comes.
+    drive = report_user_errors(
+        lambda: look_at_drive(model, dataset, args.looks, args.seed, progress)
+    )
+    settings = dict(
+        window=args.window,
+        tolerances=Tolerances(*args.tolerance),
+        align=args.refine,
+        aligned_tolerances=Tolerances(*args.edge_tolerance),
+    )
     checks = check_calibration(model, drive, **settings)
     cameras = {}
     for name, check in checks.items():
@@ -213,7 +232,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config=args.config,
         checkpoint=args.checkpoint,
         split=args.split,
-        tolerances=asdict(tolerances),
+        tolerances=asdict(settings['tolerances']),
+        edge_tolerances=asdict(settings['aligned_tolerances']) if args.refine else None,
         convention='correction (4x4) C of the camera frame: the estimate of lidar2cam is C stored',
         cameras=cameras,
     )
@@ -227,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             }
             for name, check in checks.items()
         },
-        dict(zip(kinds, (tolerances.rotation, tolerances.translation))),
+        dict(zip(kinds, args.edge_tolerance if args.refine else args.tolerance)),
         args.out_dir / 'check.png',
     )
     print(table(checks))

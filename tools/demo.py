@@ -100,20 +100,22 @@ def content(path: Path | None) -> str | None:
     return path.read_text() if path is not None and path.is_file() else None
 
 
-def newest_metrics(work_dir: Path) -> dict[str, float]:
-    """Metrics of the last test in a work directory, as mmengine's LoggerHook wrote them."""
-    files = sorted(work_dir.glob('*/*.json'), key=lambda p: p.stat().st_mtime)
-    if not files:
+def tested(work_dir: Path) -> dict[str, float]:
+    """Metrics of the last test in a work directory."""
+    from nclr_mm.visualization import newest_test
+
+    found = newest_test(work_dir)
+    if not found:
         sys.exit(f'demo: {work_dir} holds no test result; delete it and run again.')
-    return json.loads(files[-1].read_text())
+    return found
 
 
 def results(work_dir: Path) -> dict[str, dict[str, float]]:
     """Metrics before and after training, on both held-out sets, as columns of a table."""
     columns = {}
     for name in TEST_SETS:
-        before = newest_metrics(work_dir / f'before-{name}')
-        after = newest_metrics(work_dir / f'after-{name}')
+        before = tested(work_dir / f'before-{name}')
+        after = tested(work_dir / f'after-{name}')
         perturbed = {
             key.replace('initial/', 'calib/'): value
             for key, value in after.items()

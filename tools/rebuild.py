@@ -6,6 +6,7 @@ Goes on after an interruption; what is done is not done again.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 # The streets of the zoo's models: 240 of two frames.
-STREETS = ('--frames', '480', '--frames-per-scene', '2', '--seed', '1')
+STREETS = dict(seed=1, frames=480, scenes=240)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -24,9 +25,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config of a model that was trained on simulated streets')
     parser.add_argument('--seed', type=int, default=0, help='of the training; default: %(default)s')
     parser.add_argument('--workers', type=int, default=2, help='of the simulation')
-    parser.add_argument('--weights', type=Path, help='default: work_dirs/NAME/NAME.pth')
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='settings of the config to override'
+        '--weights',
+        type=Path,
+        help='file to write, digits of its content are added; default: NAME.pth beside the run',
     )
     return parser.parse_args(argv)
 
@@ -41,24 +43,41 @@ def commands(args: argparse.Namespace) -> list[list[str]]:
     if root.parent != Path('data/streets'):
         raise ValueError(f'{args.config} is trained on {root}, not on simulated streets.')
     name = Path(args.config).stem
-    work_dir = Path('work_dirs') / name
+    work_dir = Path('work_dirs') / (name if args.seed == 0 else f'{name}-seed{args.seed}')
     result = []
-    if not (root / 'simulation.json').is_file():
+    if not streets_are_there(root):
         result.append(
             [
                 *('tools/create_data.py', 'simulation', '--out', str(root.parent)),
-                *('--layout', root.name, *STREETS, '--workers', str(args.workers)),
+                *('--layout', root.name, '--seed', str(STREETS['seed'])),
+                *('--frames', str(STREETS['frames']), '--scenes', str(STREETS['scenes'])),
+                *('--workers', str(args.workers)),
             ]
         )
     if not (root / dataset.ann_file).is_file():
         result.append(['tools/create_data.py', root.name, '--root-path', str(root)])
     last = work_dir / f'iter_{cfg.train_cfg.max_iters}.pth'
     if not last.is_file():
-        options = [f'randomness.seed={args.seed}', *args.cfg_options]
-        result.append(['tools/train.py', args.config, '--resume', '--cfg-options', *options])
+        train = ['tools/train.py', args.config, '--work-dir', str(work_dir), '--resume']
+        result.append([*train, '--cfg-options', f'randomness.seed={args.seed}'])
     weights = args.weights or work_dir / f'{name}.pth'
     result.append(['tools/publish_model.py', str(last), str(weights)])
     return result
+
+
+def streets_are_there(root: Path) -> bool:
+    """Whether the zoo's streets are simulated; an error where others are."""
+    stamp = root / 'simulation.json'
+    if not stamp.is_file():
+        return False
+    found = json.loads(stamp.read_text())
+    for name, value in STREETS.items():
+        if found.get(name) != value:
+            raise ValueError(
+                f'{root} holds other streets: {name} is {found.get(name)}, expected {value}. Move '
+                'it away, or simulate into it again with --overwrite.'
+            )
+    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from nclr_mm.engine.command_line import report_user_errors
-from nclr_mm.visualization import plot_curves, read_run
+from nclr_mm.visualization import newest_test, plot_curves, read_run
+from nclr_mm.visualization.curves import Scalars
 from nclr_mm.visualization.report import metric_table, write_text
 
 
@@ -38,18 +39,30 @@ def label(work_dir: Path, others: Sequence[Path]) -> str:
     return work_dir.name if len(same) == 1 else f'{work_dir.parent.name}_{work_dir.name}'
 
 
+def read_work_dir(path: Path) -> tuple[Scalars, Scalars, dict[str, float]]:
+    """Curves of training and validation, and metrics of the last test."""
+    test = newest_test(path)
+    try:
+        return *read_run(path), test
+    except FileNotFoundError:
+        if not test:
+            raise
+        return {}, {}, test  # only tested there
+
+
 def write_report(args: argparse.Namespace) -> Path:
     """Write pictures and table; returns the path of the latter."""
     paths = [path.resolve() for path in args.work_dirs]
     names = [label(path, paths) for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f'Two of the work directories have the same name: {", ".join(names)}.')
-    runs = {name: read_run(path) for name, path in zip(names, paths)}
+    runs = {name: read_work_dir(path) for name, path in zip(names, paths)}
     columns, pictures = {}, []
-    for name, (training, validation) in runs.items():
+    for name, (training, validation, test) in runs.items():
+        last = {metric: float(values[-1]) for metric, (_, values) in validation.items()}
         columns[name] = {
-            metric: float(values[-1])
-            for metric, (_, values) in validation.items()
+            metric: value
+            for metric, value in {**last, **test}.items()
             if any(fnmatch(metric, pattern) for pattern in args.metric)
         }
         for kind, scalars in (('training', training), ('validation', validation)):
@@ -63,7 +76,8 @@ def write_report(args: argparse.Namespace) -> Path:
     metrics = list(dict.fromkeys(metric for column in columns.values() for metric in column))
     lines = ['# Runs', '']
     if metrics:
-        lines += ['The last value of each metric.', '', metric_table(columns, metrics), '']
+        what = 'The last value of each metric: of the last test, or else of the last validation.'
+        lines += [what, '', metric_table(columns, metrics), '']
     lines += [f'![{path.stem}]({path.name})\n' for path in pictures]
     write_text(args.out_dir / 'README.md', '\n'.join(lines))
     return args.out_dir / 'README.md'

@@ -7,7 +7,6 @@ predicted and true, from above. Detection: boxes, predicted (orange) and true (g
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from mmengine.dataset import pseudo_collate
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import init_model
 from nclr_mm.engine.command_line import report_user_errors
-from nclr_mm.visualization import colorize, sample_sheets, save_image, tile
+from nclr_mm.visualization import colorize, file_name, sample_sheets, save_image, tile
 from nclr_mm.visualization.birds_eye import birds_eye, class_colors, instance_colors
 from nclr_mm.visualization.scene3d import (
     Lines,
     Points,
     box_lines,
     camera_lines,
+    require_plotly,
     write_scene,
 )
 
@@ -72,6 +72,8 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, Any]:
     for index in args.index:
         if not 0 <= index < len(dataset):
             raise ValueError(f'--index {index} is not one of the {len(dataset)} samples.')
+    if args.html:
+        require_plotly()
     args.out_dir.mkdir(parents=True, exist_ok=True)
     return model, dataset
 
@@ -95,7 +97,7 @@ def draw_calibration(inputs: dict, sample) -> Drawing:
 def draw_segmentation(inputs: dict, sample, palette: Sequence[Sequence[int]]) -> Drawing:
     """Classes, and objects where there are any, predicted and true."""
     points = inputs['points'].cpu().numpy()
-    truth = sample.get('eval_ann_info') or {}
+    truth = sample.get('eval_ann_info') or sample.get('gt_pts_seg') or {}
     panels, layers = {}, []
     for kind, masks in (
         ('predicted', sample.pred_pts_seg),
@@ -138,6 +140,9 @@ def draw_detection(inputs: dict, sample, score: float) -> Drawing:
 
 def _true_corners(sample) -> np.ndarray:
     """Corners (N, 8, 3) of the labelled boxes of the classes, in the LiDAR's frame."""
+    if 'gt_instances_3d' in sample and len(sample.gt_instances_3d):  # a pipeline of training
+        found = sample.gt_instances_3d
+        return found.bboxes_3d[found.labels_3d >= 0].corners.detach().cpu().numpy()
     truth = sample.get('eval_ann_info') or {}
     boxes = truth.get('gt_bboxes_3d')
     if boxes is None:
@@ -180,8 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             (sample,) = model.test_step(data)
         drawing = draw(inputs, sample, model.cfg, dataset, args.score)
         for ending, picture in drawing.pictures.items():
-            name = re.sub(r'[^\w.-]+', '_', f'{index:06d}_{ending}')
-            print(save_image(args.out_dir / f'{name}.jpg', picture))
+            print(save_image(args.out_dir / f'{file_name(f"{index:06d}", ending)}.jpg', picture))
         if args.html:
             title = f'{Path(args.config).stem}, {args.split} {index}'
             print(write_scene(args.out_dir / f'{index:06d}.html', drawing.layers, title))

@@ -17,14 +17,18 @@ from nclr_mm.calibration import (
     Thresholds,
     align_edges,
     estimate_pose,
+    evenly,
     pose_distance,
 )
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_image
-from nclr_mm.datasets.scans import read_scan
+from nclr_mm.datasets.scans import measured_points, read_scan
 
 from .looks import Looker
 
 __all__ = ['CameraCalibration', 'calibrate']
+
+# Edges of so many frames are aligned: more cost memory and gain little.
+_ALIGNED_FRAMES = 10
 
 Points = np.ndarray | str | os.PathLike
 Image = np.ndarray | str | os.PathLike
@@ -39,6 +43,7 @@ class CameraCalibration(Estimate):
         cam2img: (3, 3) its intrinsics, of the image as it was given.
         image_size: (height, width) of that image.
         initial: (4, 4) the pose that it was said to have, or None.
+        num_frames: how many frames it is from.
         refinement: what :func:`nclr_mm.calibration.align_edges` made of the network's pose, or None
             where it was not asked for. Covariance, inliers and verdict remain those of the
             network's matches.
@@ -48,6 +53,7 @@ class CameraCalibration(Estimate):
     cam2img: np.ndarray | None = None
     image_size: tuple[int, int] = (0, 0)
     initial: np.ndarray | None = None
+    num_frames: int = 0
     refinement: Alignment | None = None
 
     @property
@@ -91,7 +97,7 @@ def calibrate(
             trained on.
         thresholds: of the verdict.
         refine: align depth edges with image edges after it (:func:`~nclr_mm.calibration.
-            align_edges`), which uses no network; better with five frames or more.
+            align_edges`) in up to ten of the frames, which uses no network; wants five or more.
         seed: of the motions and of the bootstrap; the same seed gives the same result.
 
     Returns:
@@ -126,6 +132,7 @@ def calibrate(
     looker = Looker(model, names, seed)
     image_sizes = None
     per_look, seen = [], []
+    to_align = set(evenly(len(frames), _ALIGNED_FRAMES)) if refine else set()
     for index, (scan, pictures) in enumerate(frames):
         scan = _points(scan, intensity_scale, index)
         pictures = [_image(picture, index) for picture in pictures]
@@ -137,7 +144,7 @@ def calibrate(
                 f'frame 0 of {image_sizes}; the intrinsics hold for one size.'
             )
         per_look += looker.look(scan, pictures, cam2img, index, looks)
-        if refine:
+        if index in to_align:
             seen.append((scan, pictures))
 
     solver = model.calib_head.solver
@@ -165,6 +172,7 @@ def calibrate(
             cam2img=cam2img[i],
             image_size=image_sizes[i],
             initial=None if initial is None else initial[i],
+            num_frames=len(frames),
             refinement=refinement,
         )
     return result
@@ -197,8 +205,7 @@ def _points(scan: Points, intensity_scale: float, frame: int) -> np.ndarray:
         raise ValueError(
             f'points of frame {frame} must be of the shape (N, >= 4), got {scan.shape}.'
         )
-    scan = np.array(scan[:, :4], dtype=np.float64)
-    scan = scan[np.isfinite(scan).all(axis=1)]
+    scan = measured_points(np.array(scan[:, :4], dtype=np.float64))
     if not len(scan):
         raise ValueError(f'The scan of frame {frame} holds no point with finite coordinates.')
     scan[:, 3] *= intensity_scale

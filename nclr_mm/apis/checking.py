@@ -13,7 +13,7 @@ from torch import nn
 
 from nclr_mm.calibration import CameraCheck, CheckedFrame, EdgeFrame, check_camera
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets.checks import check_size, read_image
 from nclr_mm.datasets.scans import read_scan
 
 from .looks import Looker
@@ -27,13 +27,9 @@ class Drive:
 
     Attributes:
         frames: camera -> its frames, in the order of the data set.
-        cam2img: camera -> (3, 3) of the images that the network saw.
-        image_size: (height, width) of these.
     """
 
     frames: dict[str, list[CheckedFrame]]
-    cam2img: dict[str, np.ndarray]
-    image_size: tuple[int, int]
 
 
 def look_at_drive(
@@ -71,7 +67,7 @@ def look_at_drive(
         lidar = info['lidar_points']
         found = looker.look(
             read_scan(lidar['lidar_path'], lidar.get('num_pts_feats')).astype(np.float64),
-            [read_image(camera['img_path']) for camera in cameras],
+            [_image(camera) for camera in cameras],
             np.stack([camera['cam2img'] for camera in cameras]),
             index,
             looks,
@@ -83,11 +79,18 @@ def look_at_drive(
                     matches=[look.matches[i] for look in found],
                     poses=[look.poses[i] for look in found],
                     stored=cameras[i]['lidar2cam'],
+                    cam2img=looker.cam2img[i],
                     edges=partial(_edges_of, info['lidar_points'], cameras[i]),
                 )
             )
         progress(index + 1, total)
-    return Drive(frames, dict(zip(names, looker.cam2img)), looker.image_size)
+    return Drive(frames)
+
+
+def _image(camera: Mapping) -> np.ndarray:
+    image = read_image(camera['img_path'])
+    check_size(image, (camera['width'], camera['height']), camera['img_path'])
+    return image
 
 
 def _edges_of(lidar: Mapping, camera: Mapping) -> tuple[EdgeFrame, np.ndarray]:
@@ -107,14 +110,11 @@ def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, C
     Args:
         model: whose solver finds the poses.
         drive: of :func:`look_at_drive`.
-        settings: ``window``, ``tolerances``, ``align`` and ``thresholds`` of
+        settings: ``window``, ``tolerances``, ``align``, ``aligned_tolerances``, ``thresholds`` of
             :func:`nclr_mm.calibration.check_camera`.
 
     Returns:
         Camera -> its check.
     """
     solver = model.calib_head.solver
-    return {
-        name: check_camera(frames, drive.cam2img[name], drive.image_size, solver, **settings)
-        for name, frames in drive.frames.items()
-    }
+    return {name: check_camera(frames, solver, **settings) for name, frames in drive.frames.items()}

@@ -39,13 +39,15 @@ def init_model(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the config has no model, or the checkpoint lacks weights of it or holds
-            others.
+        ValueError: if the config has no model, the checkpoint lacks weights of it or holds others,
+            or there is no such device.
     """
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise FileNotFoundError(f'The config {config} does not exist.')
         config = Config.fromfile(str(config))
+    if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'There is no device {device}: PyTorch finds no GPU here.')
     config = config.copy()
     config.merge_from_dict(dict(cfg_options or {}))
     if 'model' not in config:

@@ -3,7 +3,7 @@
 Also the files that calibrations come from and go to.
 """
 
-from .alignment import Alignment, EdgeFrame, align_edges, depth_edges
+from .alignment import Alignment, EdgeFrame, align_edges, depth_edges, evenly
 from .check import (
     ALIGNED_TOLERANCES,
     CameraCheck,
@@ -48,6 +48,7 @@ __all__ = [
     'describe_pose',
     'disturbance',
     'estimate_pose',
+    'evenly',
     'kitti_calib',
     'nuscenes_calibrated_sensor',
     'pose_distance',

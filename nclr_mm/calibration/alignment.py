@@ -27,7 +27,7 @@ from nclr_mm.geometry import (
     transform_points,
 )
 
-__all__ = ['Alignment', 'EdgeFrame', 'align_edges', 'depth_edges']
+__all__ = ['Alignment', 'EdgeFrame', 'align_edges', 'depth_edges', 'evenly']
 
 # A step of one unit of the optimiser: half a degree, a decimetre.
 _UNITS = torch.tensor([np.deg2rad(0.5)] * 3 + [0.1] * 3, dtype=torch.float64)
@@ -135,6 +135,11 @@ def depth_edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(edges), np.concatenate(weights)
 
 
+def evenly(total: int, number: int) -> list[int]:
+    """At most ``number`` of ``total`` things, evenly chosen, the first and the last among them."""
+    return np.unique(np.linspace(0, total - 1, min(number, total)).astype(int)).tolist()
+
+
 def align_edges(
     frames: Sequence[EdgeFrame | tuple[np.ndarray, np.ndarray]],
     cam2img: np.ndarray,
@@ -147,7 +152,7 @@ def align_edges(
 
     Args:
         frames: edges, or points (N, >= 3) in the LiDAR's frame and image (H, W, 3) uint8 BGR.
-        cam2img: (3, 3) of the images.
+        cam2img: (3, 3) of the images, or (F, 3, 3) of each.
         lidar2cam: (4, 4) to begin with, or (F, 4, 4) of each frame, where the rig moves between
             scan and image.
         starts: further corrections (4, 4) to begin with; of all, the result of the best score is
@@ -161,19 +166,28 @@ def align_edges(
     if not len(frames):
         raise ValueError('align_edges: there is no frame.')
     intrinsics = torch.as_tensor(np.asarray(cam2img, dtype=np.float64))
+    intrinsics = intrinsics.expand(len(frames), 3, 3)
     poses = torch.as_tensor(np.array(lidar2cam, dtype=np.float64)).expand(len(frames), 4, 4)
-    views = [_in_view(frame, pose, intrinsics) for frame, pose in zip(frames, poses)]
     still = torch.eye(4, dtype=torch.float64)
-    before = float(_score(still, views, -1, intrinsics))
-    best = Alignment(still.numpy(), before, before, 'no pose nearby lays the edges better')
-    for start in (still, *(torch.as_tensor(np.array(s, dtype=np.float64)) for s in starts)):
+    begins = [still, *(torch.as_tensor(np.array(s, dtype=np.float64)) for s in starts)]
+    edges = [
+        _edges(frame, [begin @ pose for begin in begins], camera)
+        for frame, pose, camera in zip(frames, poses, intrinsics)
+    ]
+    best = None
+    for start in begins:
+        views = [_in_view(*view, start) for view in zip(edges, poses, intrinsics)]
         pose = start
         for stage in range(len(_SIGMAS)):
 
-            def score(candidate: Tensor, stage=stage) -> Tensor:
+            def score(candidate: Tensor, stage=stage, views=views) -> Tensor:
                 return _score(candidate, views, stage, intrinsics)
 
             pose = _climb(score, pose, prior)
+        if best is None:
+            before = float(score(still))
+            reason = 'no pose nearby lays the edges better'
+            best = Alignment(still.numpy(), before, before, reason)
         after = float(score(pose))
         if after <= best.score:
             continue
@@ -187,23 +201,30 @@ def align_edges(
     return best
 
 
-def _in_view(
-    frame: EdgeFrame | tuple[np.ndarray, np.ndarray], lidar2cam: Tensor, cam2img: Tensor
+def _edges(
+    frame: EdgeFrame | tuple[np.ndarray, np.ndarray], poses: Sequence[Tensor], cam2img: Tensor
 ) -> EdgeFrame:
+    """Edges of a frame; only of the points that are in view of one of the poses."""
+    if isinstance(frame, EdgeFrame):
+        return frame
+    points, image = frame
+    xyz = torch.from_numpy(np.asarray(points, dtype=np.float64)[:, :3])
+    seen = [_near(transform_points(pose, xyz), cam2img, *image.shape[:2]) for pose in poses]
+    return EdgeFrame.of(xyz[torch.stack(seen).any(dim=0)].numpy(), image)
+
+
+def _in_view(frame: EdgeFrame, lidar2cam: Tensor, cam2img: Tensor, start: Tensor) -> EdgeFrame:
     """Edges that fall into the image or beside it, their points in the frame of the camera."""
-
-    def near(points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        cam = transform_points(lidar2cam, points)
-        uv, depth = project(cam, cam2img)
-        share = uv / uv.new_tensor([width, height]) - 0.5
-        return cam, (depth > _NEAREST) & (share.abs() < 0.5 + _MARGIN).all(dim=1)
-
-    if not isinstance(frame, EdgeFrame):
-        points, image = frame
-        xyz = torch.from_numpy(np.asarray(points, dtype=np.float64)[:, :3])
-        frame = EdgeFrame.of(xyz[near(xyz, *image.shape[:2])[1]].numpy(), image)
-    cam, kept = near(frame.points, *frame.maps[0].shape[-2:])
+    cam = transform_points(lidar2cam, frame.points)
+    kept = _near(transform_points(start, cam), cam2img, *frame.maps[0].shape[-2:])
     return EdgeFrame(cam[kept], frame.weights[kept], frame.maps)
+
+
+def _near(cam: Tensor, cam2img: Tensor, height: int, width: int) -> Tensor:
+    """Which points (N, 3) of the camera's frame are in the image or beside it."""
+    uv, depth = project(cam, cam2img)
+    share = uv / uv.new_tensor([width, height]) - 0.5
+    return (depth > _NEAREST) & (share.abs() < 0.5 + _MARGIN).all(dim=1)
 
 
 def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
@@ -221,9 +242,9 @@ def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
 def _score(correction: Tensor, views: Sequence[EdgeFrame], stage: int, cam2img: Tensor) -> Tensor:
     """Mean strength of the image edges under the depth edges, weighted by these."""
     total, weight = correction.sum() * 0, 1e-9
-    for view in views:
+    for view, camera in zip(views, cam2img):
         height, width = view.maps[stage].shape[-2:]
-        uv, depth = project(transform_points(correction, view.points), cam2img)
+        uv, depth = project(transform_points(correction, view.points), camera)
         inside = in_image(uv, depth, height, width, _NEAREST)
         grid = ((2 * uv[inside] + 1) / uv.new_tensor([width, height]) - 1).float()
         read = F.grid_sample(

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from nclr_mm.models.task_modules import PoseSolver
 
-from .alignment import Alignment, EdgeFrame, align_edges
+from .alignment import Alignment, EdgeFrame, align_edges, evenly
 from .estimate import (
     DEFAULT_THRESHOLDS,
     Estimate,
@@ -40,6 +40,7 @@ class CheckedFrame:
         matches: LiDAR points (M, 3) and pixels (M, 2) of each look.
         poses: ``lidar2cam`` (4, 4) of each look, or None.
         stored: (4, 4) ``lidar2cam`` that the data set holds.
+        cam2img: (3, 3) of the image that the matched pixels are of.
         edges: gives the frame's edges and the (3, 3) intrinsics of the image that they are of; for
             the alignment.
     """
@@ -48,6 +49,7 @@ class CheckedFrame:
     matches: list[tuple[np.ndarray, np.ndarray]]
     poses: list[np.ndarray | None]
     stored: np.ndarray
+    cam2img: np.ndarray
     edges: Callable[[], tuple[EdgeFrame, np.ndarray]] | None = None
 
 
@@ -62,7 +64,7 @@ class Tolerances:
         rotation: degrees.
         translation: metres.
         spreads: a deviation that is the network's alone must exceed so many standard deviations,
-            too.
+            too; one that exceeds the tolerances but not these tells nothing.
     """
 
     rotation: float = 1.0
@@ -84,8 +86,10 @@ class Deviation:
     Attributes:
         begin, end: the frames.
         estimate: of the correction by the network, with spread and verdict.
-        alignment: of edges, from the stored pose and from that of the network; None without.
+        alignment: of edges, from the stored pose and from that of the network; None where it was
+            not asked for, gained nothing, or contradicts the network.
         exceeds: whether it is beyond the tolerances.
+        unclear: whether it may be, but spreads too much to tell.
     """
 
     begin: int
@@ -93,6 +97,7 @@ class Deviation:
     estimate: Estimate
     alignment: Alignment | None = None
     exceeds: bool = False
+    unclear: bool = False
 
     @property
     def correction(self) -> np.ndarray:
@@ -125,8 +130,9 @@ class CameraCheck:
         windows: runs of frames, for the drift over time.
         overall: all frames together.
         drifts: windows that lie beyond the tolerances from the first one that has a pose.
-        verdict: ``unknown`` where no window has a pose; ``drifting`` where one has drifted;
-            ``off`` where the overall deviation exceeds the tolerances; else ``ok``.
+        verdict: ``drifting`` where a window has drifted; ``off`` where the overall deviation
+            exceeds the tolerances; ``unknown`` where all frames together have no pose, or spread
+            too much; else ``ok``.
     """
 
     frames: list[Deviation]
@@ -138,26 +144,24 @@ class CameraCheck:
 
 def check_camera(
     frames: Sequence[CheckedFrame],
-    cam2img: np.ndarray,
-    image_size: tuple[int, int],
     solver: PoseSolver,
     window: int = 10,
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     align: int = 0,
+    aligned_tolerances: Tolerances = ALIGNED_TOLERANCES,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> CameraCheck:
     """Compare the stored calibration of a camera with what frames say, one by one and in windows.
 
     Args:
-        frames: in the order of time.
-        cam2img: (3, 3) of the image that the matched pixels are of.
-        image_size: (height, width) of it.
+        frames: in the order of time, of one drive.
         solver: finds the poses.
         window: frames a window; windows overlap by half.
-        tolerances: what is let pass.
+        tolerances: what is let pass of the network's estimates.
         align: at most so many frames of each window, evenly chosen, are aligned by their edges
             after the network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none.
             Single frames are not, for which it takes several. They need ``edges``.
+        aligned_tolerances: what is let pass of aligned estimates.
         thresholds: of the verdict on each pose.
 
     Raises:
@@ -170,14 +174,16 @@ def check_camera(
 
     def deviation(begin: int, end: int, align: int = align) -> Deviation:
         part = frames[begin:end]
-        estimate = _estimate(part, cam2img, image_size, solver, thresholds)
+        estimate = _estimate(part, solver, thresholds)
         result = Deviation(begin, end, estimate)
         if estimate.verdict == 'failed':
             return result
         if align:
-            result.alignment = _align(part, align, estimate.lidar2cam)
+            result.alignment = _align(part, align, estimate, tolerances)
+        allowed = tolerances if result.alignment is None else aligned_tolerances
         size = result.rotation, result.translation
-        result.exceeds = _exceeds(size, result.spread, tolerances)
+        result.exceeds = _exceeds(size, result.spread, allowed)
+        result.unclear = not result.exceeds and _exceeds(size, (0, 0), allowed)
         return result
 
     single = [deviation(i, i + 1, align=0) for i in range(len(frames))]
@@ -191,44 +197,59 @@ def check_camera(
     for i in known[1:]:
         first, other = windows[known[0]], windows[i]
         change = pose_distance(other.correction, first.correction)
+        aligned = first.alignment is not None and other.alignment is not None
         spread = np.hypot(first.spread, other.spread)
-        if _exceeds(change, spread, tolerances):
+        if _exceeds(change, spread, aligned_tolerances if aligned else tolerances):
             check.drifts.append(i)
-    if not known:
-        check.verdict = 'unknown'
-    elif check.drifts:
+    if check.drifts:
         check.verdict = 'drifting'
+    elif overall.estimate.verdict == 'failed' or overall.unclear:
+        check.verdict = 'unknown'
     elif overall.exceeds:
         check.verdict = 'off'
     return check
 
 
 def _estimate(
-    frames: Sequence[CheckedFrame],
-    cam2img: np.ndarray,
-    image_size: tuple[int, int],
-    solver: PoseSolver,
-    thresholds: Thresholds,
+    frames: Sequence[CheckedFrame], solver: PoseSolver, thresholds: Thresholds
 ) -> Estimate:
-    """Solve for the correction C: points of the stored camera frame to the true one."""
+    """Solve for the correction C: points of the stored camera frame to the true one.
+
+    Intrinsics may differ from frame to frame; all pixels become those of the first frame's camera.
+    """
+    cam2img = frames[0].cam2img
     matches, poses = [], []
     for frame in frames:
         rotation, shift = frame.stored[:3, :3], frame.stored[:3, 3]
-        matches += [(points @ rotation.T + shift, pixels) for points, pixels in frame.matches]
+        to_first = cam2img @ np.linalg.inv(frame.cam2img)  # affine, for its last row is 0 0 1
+        matches += [
+            (points @ rotation.T + shift, pixels @ to_first[:2, :2].T + to_first[:2, 2])
+            for points, pixels in frame.matches
+        ]
         back = np.linalg.inv(frame.stored)
         poses += [None if pose is None else pose @ back for pose in frame.poses]
     return estimate_pose(
-        Matches.join(matches), poses, cam2img, image_size, solver, thresholds, resamples=30
+        Matches.join(matches), poses, cam2img, None, solver, thresholds, resamples=30
     )
 
 
-def _align(frames: Sequence[CheckedFrame], number: int, correction: np.ndarray) -> Alignment:
-    """Align some of the frames, from the stored poses and from the network's correction."""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(number, len(frames))).astype(int))
-    some = [frames[i] for i in chosen]
+def _align(
+    frames: Sequence[CheckedFrame], number: int, estimate: Estimate, tolerances: Tolerances
+) -> Alignment | None:
+    """Align some of the frames, from the stored poses and from the network's correction.
+
+    None where edges gain nothing, which is no evidence for the stored pose, or end where the
+    network says that the camera is not.
+    """
+    some = [frames[i] for i in evenly(len(frames), number)]
     edges, intrinsics = zip(*(frame.edges() for frame in some))
     stored = np.stack([frame.stored for frame in some])
-    return align_edges(edges, intrinsics[0], stored, [correction], limits=_REACH)
+    correction = estimate.lidar2cam
+    found = align_edges(edges, np.stack(intrinsics), stored, [correction], limits=_REACH)
+    apart = pose_distance(found.correction, correction)
+    if found.reason or _exceeds(apart, estimate.deviation, tolerances):
+        return None
+    return found
 
 
 def _exceeds(size: Sequence[float], spread: Sequence[float], tolerances: Tolerances) -> bool:

@@ -119,7 +119,7 @@ def estimate_pose(
     matches: Matches,
     look_poses: Sequence[np.ndarray | None],
     cam2img: np.ndarray,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None,
     solver: PoseSolver,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     resamples: int = 100,
@@ -136,7 +136,7 @@ def estimate_pose(
         matches: of all looks.
         look_poses: ``lidar2cam`` (4, 4) that each look gave on its own, or None where it gave none.
         cam2img: (3, 3).
-        image_size: (height, width) of the image.
+        image_size: (height, width) of the image; if given, matches outside it are left out.
         solver: finds the pose.
         thresholds: of the verdict.
         resamples: of the bootstrap, at least 2.

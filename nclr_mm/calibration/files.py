@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,15 +29,18 @@ class Intrinsics:
         distortion: k1, k2, p1, p2, k3, ... of OpenCV's model; empty without distortion. With
             ``fisheye`` the four of OpenCV's fisheye model.
         fisheye: which model it is.
+        size: (width, height) of the images that they are for, or None where that is not said.
     """
 
     cam2img: np.ndarray
     distortion: np.ndarray
     fisheye: bool = False
+    size: tuple[int, int] | None = None
 
     def undistort(self, image: np.ndarray) -> np.ndarray:
         """Take the distortion out of an image; ``cam2img`` then is its camera matrix."""
-        if not self.distortion.any():
+        # A fisheye lens without coefficients is none without distortion.
+        if not self.fisheye and not self.distortion.any():
             return image
         function = cv2.fisheye.undistortImage if self.fisheye else cv2.undistort
         extra = dict(Knew=self.cam2img) if self.fisheye else {}
@@ -52,7 +56,10 @@ def read_intrinsics(path: str | os.PathLike) -> dict[str, Intrinsics]:
       or ``fx``, ``fy``, ``cx``, ``cy``;
     * where the lens distorts, ``distortion``, ``D`` or ``distortion_coefficients`` (ROS), of 4, 5,
       8, 12 or 14 numbers in OpenCV's order, and ``distortion_model``: ``plumb_bob``,
-      ``rational_polynomial``, ``fisheye`` or ``equidistant``.
+      ``rational_polynomial``, ``fisheye`` or ``equidistant``;
+    * ``width`` and ``height``, or ``image_width`` and ``image_height`` (ROS), of the images.
+
+    Names may be in lower case (ROS 2), and of several YAML documents the first is read.
 
     A file with several cameras maps their names to these.
 
@@ -97,7 +104,15 @@ def read_extrinsics(path: str | os.PathLike) -> dict[str, np.ndarray]:
         content = content['cameras']
     if not isinstance(content, dict) or {'lidar2cam', 'cam2lidar'} & content.keys():
         return {'camera': _pose(content, str(path))}
-    return {str(name): _pose(value, f'{path}, {name}') for name, value in content.items()}
+    poses = {
+        str(name): _pose(value, f'{path}, {name}')
+        for name, value in content.items()
+        # What calibrate.py could not solve.
+        if not (isinstance(value, dict) and value.get('lidar2cam', 0) is None)
+    }
+    if not poses:
+        raise ValueError(f'{path} holds no pose of a camera.')
+    return poses
 
 
 def _read(path: str | os.PathLike):
@@ -106,12 +121,15 @@ def _read(path: str | os.PathLike):
         raise FileNotFoundError(f'{path} does not exist; expected a JSON or YAML file.')
     try:
         text = path.read_text(encoding='utf-8')
-        return json.loads(text) if path.suffix.lower() == '.json' else yaml.safe_load(text)
+        if path.suffix.lower() == '.json':
+            return json.loads(text)
+        return next(iter(yaml.safe_load_all(text)), None)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f'{path} is not readable JSON or YAML: {error}') from error
 
 
-_MATRICES = ('cam2img', 'camera_intrinsic', 'camera_matrix', 'K')
+_DISTORTION_FIELDS = ('distortion', 'D', 'd', 'distortion_coefficients')
+_MATRICES = ('cam2img', 'camera_intrinsic', 'camera_matrix', 'K', 'k')
 
 
 def _is_camera(content) -> bool:
@@ -139,7 +157,7 @@ def _camera(content, where: str) -> Intrinsics:
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     check_intrinsics(matrix, f'{where}: the camera matrix')
 
-    field = next((n for n in ('distortion', 'D', 'distortion_coefficients') if n in given), None)
+    field = next((name for name in _DISTORTION_FIELDS if name in given), None)
     distortion = np.zeros(0)
     if field is not None:
         distortion = _numbers(given[field], f'{where}: {field}').ravel()
@@ -151,12 +169,23 @@ def _camera(content, where: str) -> Intrinsics:
             f'equidistant, got {model}.'
         )
     fit = (4,) if fisheye else _DISTORTIONS
-    if distortion.any() and len(distortion) not in fit:
+    if fisheye and not len(distortion):
+        distortion, field = np.zeros(4), 'distortion'
+    if (fisheye or distortion.any()) and len(distortion) not in fit:
         raise ValueError(
             f'{where}: {field} must hold {" or ".join(map(str, fit))} numbers for the model '
             f'{model}, got {len(distortion)}.'
         )
-    return Intrinsics(matrix, distortion, fisheye)
+    return Intrinsics(matrix, distortion, fisheye, _size(given, where))
+
+
+def _size(given: Mapping, where: str) -> tuple[int, int] | None:
+    for width, height in (('image_width', 'image_height'), ('width', 'height')):
+        if width in given and height in given:
+            size = _numbers([given[width], given[height]], f'{where}: {width} and {height}')
+            # ROS leaves them 0 where they are not known.
+            return (int(size[0]), int(size[1])) if (size > 0).all() else None
+    return None
 
 
 def _pose(content, where: str) -> np.ndarray:

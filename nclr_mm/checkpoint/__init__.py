@@ -2,14 +2,12 @@
 
 from .convert import CONVERSIONS, Conversion, convert, looks_like_checkpoint, read_checkpoint
 from .layouts import from_openpcdet, to_openpcdet
-from .publish import digest_of_name, file_digest, publish
+from .publish import publish
 
 __all__ = [
     'CONVERSIONS',
     'Conversion',
     'convert',
-    'digest_of_name',
-    'file_digest',
     'from_openpcdet',
     'looks_like_checkpoint',
     'publish',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .convert import read_checkpoint
 
-__all__ = ['digest_of_name', 'file_digest', 'publish']
+__all__ = ['publish']
 
 # Statistics of batch norm span more than float16 does, and are few.
 _EXACT = ('running_mean', 'running_var')
@@ -41,25 +42,18 @@ def publish(source: str | Path, target: str | Path) -> Path:
     state = read_checkpoint(source, 'state_dict')
     small = OrderedDict((name, _smaller(name, value, source)) for name, value in state.items())
     small._metadata = state._metadata
+    buffer = io.BytesIO()  # into a file torch would write that file's name, too
+    torch.save(dict(meta={}, state_dict=small), buffer)
+    content = buffer.getvalue()
+    final = target.with_stem(f'{target.stem}-{hashlib.sha256(content).hexdigest()[:8]}')
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
     try:
-        torch.save(dict(meta={}, state_dict=small), temporary)
-        final = target.with_stem(f'{target.stem}-{file_digest(temporary)}')
+        temporary.write_bytes(content)
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
     return final
-
-
-def file_digest(path: str | Path) -> str:
-    """First eight hexadecimal digits of a file's SHA-256."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
-
-
-def digest_of_name(path: str | Path) -> str:
-    """The digits that a published file's name ends with."""
-    return Path(path).stem.rpartition('-')[2]
 
 
 def _smaller(name: str, value: Tensor, source: str | Path) -> Tensor:

@@ -76,6 +76,16 @@ def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarra
     return image
 
 
+def check_size(image: np.ndarray, size: tuple[int, int], path: str | PathLike) -> None:
+    """Raise ValueError unless an image is of the (width, height) that its calibration is for."""
+    found = image.shape[1], image.shape[0]
+    if found != tuple(size):
+        raise ValueError(
+            f'{fspath(path)} is {found[0]}x{found[1]}, but its calibration is for '
+            f'{size[0]}x{size[1]}.'
+        )
+
+
 def read_label_archive(path: str | PathLike) -> np.ndarray:
     """The array ``data`` of an ``.npz`` file, as panoptic nuScenes stores labels.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ['SCAN_SUFFIXES', 'read_scan']
+__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_scan']
 
 # Names of the intensity in PCD, PLY and structured arrays, in the order they are looked for.
 INTENSITIES = ('intensity', 'scalar_intensity', 'reflectivity', 'reflectance', 'remission', 'i')
@@ -24,8 +24,9 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         path: ``.bin`` (rows of float32: KITTI's 4 numbers a point, nuScenes' 5), ``.npy``,
             ``.pcd``, ``.ply``, ``.las`` or ``.laz``.
         columns: float32 numbers a point of a ``.bin`` file, at least 4. By default 5 for
-            ``.pcd.bin`` (nuScenes' name), else 4 or 5, whichever the size of the file and the fifth
-            column (a small whole number, nuScenes' ring) allow.
+            ``.pcd.bin`` (nuScenes' name), else 4 or 5, whichever the size of the file, the fourth
+            column (an intensity, not negative) and the fifth (a small whole number, nuScenes'
+            ring) allow.
 
     Returns:
         (N, 4) float32: x, y, z as stored (metres), intensity as stored (0 where there is none).
@@ -52,11 +53,16 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
             raise ValueError(
                 f'{path} cannot be read as {path.suffix[1:].upper()}: {error}'
             ) from error
-    points = np.asarray(points, dtype=np.float32)
-    measured = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
-    points = points[measured]
+    points = measured_points(np.asarray(points, dtype=np.float32))
     if not len(points):
         raise ValueError(f'{path} holds no point with finite coordinates.')
+    return points
+
+
+def measured_points(points: np.ndarray) -> np.ndarray:
+    """Points (N, 4) without those that were not measured, see :func:`read_scan`; a copy."""
+    measured = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
+    points = points[measured]
     points[:, 3] = np.nan_to_num(points[:, 3], nan=0.0, posinf=0.0, neginf=0.0)
     return points
 
@@ -78,6 +84,11 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
         rings = values.reshape(-1, 5)[:, 4]
         whole = (rings >= 0).all() and (rings < 256).all() and (rings == np.floor(rings)).all()
         fitting = [5 if whole else 4]
+        if not whole and (values.reshape(-1, 4)[:, 3] < 0).any():
+            raise ValueError(
+                f'{path} may hold 4 or 5 float32 numbers a point, and neither gives intensities '
+                'without negative ones and whole rings; say which (--columns).'
+            )
     return values.reshape(-1, fitting[0])[:, :4]
 
 
@@ -129,7 +140,7 @@ def _needed(package: str, formats: str):
         return __import__(package)
     except ImportError as error:
         raise ImportError(
-            f"Reading {formats} needs {package}; install it with: pip install 'nclr_mm[scans]'"
+            f'Reading {formats} needs {package}; install it with: pip install {package}'
         ) from error
 
 

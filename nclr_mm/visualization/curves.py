@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ['plot_curves', 'read_run', 'read_scalars', 'save_figure', 'smooth']
+__all__ = ['newest_test', 'plot_curves', 'read_run', 'read_scalars', 'save_figure', 'smooth']
 
 Scalars = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -46,7 +46,7 @@ def read_run(work_dir: str | os.PathLike) -> tuple[Scalars, Scalars]:
             earlier start logged from the first step of a later one on is left out.
 
     Returns:
-        Scalars of training, and of validation and test, both as of :func:`read_scalars`.
+        Scalars of training, and of validation, both as of :func:`read_scalars`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -57,16 +57,36 @@ def read_run(work_dir: str | os.PathLike) -> tuple[Scalars, Scalars]:
         raise FileNotFoundError(
             f'{work_dir} holds no log of a run; expected <time>/vis_data/scalars.json.'
         )
-    rows: list[dict] = []
+    # Only training logs a learning rate, with each of its rows.
+    training: list[dict] = []
+    validation: list[dict] = []
     for path in files:
         part = _read_rows(path)
-        begin = min((row.get('step', math.inf) for row in part), default=math.inf)
-        rows = [row for row in rows if row.get('step', -1) < begin] + part
-    # Only training logs a learning rate, with each of its rows.
-    return (
-        _scalars([row for row in rows if 'lr' in row]),
-        _scalars([row for row in rows if 'lr' not in row]),
-    )
+        for kind, kept in ((True, training), (False, validation)):
+            # An epoch-based loop counts validations in epochs, and training in iterations.
+            new = [row for row in part if ('lr' in row) == kind]
+            begin = min((row['step'] for row in new), default=math.inf)
+            kept[:] = [row for row in kept if row['step'] < begin] + new
+    return _scalars(training), _scalars(validation)
+
+
+def newest_test(work_dir: str | os.PathLike) -> dict[str, float]:
+    """Metrics of the last test in a work directory; none without one.
+
+    mmengine's LoggerHook writes them to ``<time>/<time>.json``.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    files = [p for p in Path(work_dir).glob('*/*.json') if p.stem == p.parent.name]
+    if not files:
+        return {}
+    path = max(files, key=lambda p: p.stat().st_mtime)
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} is not valid JSON ({error}).') from error
+    return {name: value for name, value in content.items() if isinstance(value, int | float)}
 
 
 def _read_rows(path: Path) -> list[dict]:

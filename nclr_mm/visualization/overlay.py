@@ -6,6 +6,7 @@ integers, as everywhere in the package.
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ __all__ = [
     'draw_colors',
     'draw_matches',
     'draw_points',
+    'file_name',
     'overlay_heatmap',
     'project_overlay',
     'save_image',
@@ -312,6 +314,11 @@ def tile(
             left += width + pad
         top += header + height + pad
     return sheet
+
+
+def file_name(*parts: object) -> str:
+    """Parts joined by underscores to the name of a file: names of samples may hold slashes."""
+    return re.sub(r'[^\w.-]+', '_', '_'.join(str(part) for part in parts if part is not None))
 
 
 def save_image(path: str | os.PathLike, image_rgb: np.ndarray) -> Path:

@@ -38,5 +38,5 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(text)
+    partial.write_text(text, encoding='utf-8')
     os.replace(partial, path)

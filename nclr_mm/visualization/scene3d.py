@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -108,6 +109,17 @@ def camera_lines(
     return Lines(name, np.concatenate([sides, frame]), color)
 
 
+def require_plotly() -> ModuleType:
+    """plotly's graph_objects, or ImportError saying how to install it."""
+    try:
+        from plotly import graph_objects
+    except ImportError as error:
+        raise ImportError(
+            'Interactive scenes need plotly; install it with: pip install plotly'
+        ) from error
+    return graph_objects
+
+
 def write_scene(
     path: str | os.PathLike,
     layers: Sequence[Points | Lines],
@@ -128,12 +140,7 @@ def write_scene(
     Raises:
         ImportError: without plotly.
     """
-    try:
-        from plotly import graph_objects
-    except ImportError as error:
-        raise ImportError(
-            "Interactive scenes need plotly; install it with: pip install 'nclr_mm[scene3d]'"
-        ) from error
+    graph_objects = require_plotly()
     figure = graph_objects.Figure()
     for layer in layers:
         if isinstance(layer, Points):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from mmdet3d.registry import HOOKS
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from nclr_mm.visualization import sample_sheets, save_image
+from nclr_mm.visualization import file_name, sample_sheets, save_image
 
 from ..distributed import unwrapped_model
 
@@ -85,12 +84,11 @@ class CalibrationVisualizationHook(Hook):
         """Draw samples of a test batch."""
         self._draw(runner, 'test', data_batch, outputs)
 
-    @master_only
     def _draw(self, runner, stage: str, data_batch: dict, outputs: Sequence) -> None:
         for i, sample in enumerate(outputs):
             number, rest = divmod(self._seen, self.interval)
-            self._seen += 1
-            if rest or number >= self.max_samples:
+            self._seen += 1  # in every process, for all of them to stop keeping features
+            if rest or number >= self.max_samples or not is_main_process():
                 continue
             inputs = data_batch['inputs']
             for camera, sheet in sample_sheets(inputs['img'][i], inputs['points'][i], sample):
@@ -98,8 +96,7 @@ class CalibrationVisualizationHook(Hook):
 
     def _write(self, runner, stage: str, meta: dict, camera: str, sheet: np.ndarray) -> None:
         parts = [meta.get('sample_idx', self._seen - 1), meta.get('repeat_idx'), camera]
-        # Sample names may hold slashes and the like.
-        name = re.sub(r'[^\w.-]+', '_', '_'.join(str(part) for part in parts if part is not None))
+        name = file_name(*parts)
         save_image(Path(runner.work_dir, self.out_dir, stage, f'{name}.jpg'), sheet)
         # No slash: mmengine's local backend would take it for a folder that does not exist.
         runner.visualizer.add_image(f'{stage.split("_")[0]}_{name}', sheet, step=runner.iter)
