@@ -182,7 +182,7 @@ def test_intrinsics_that_differ_from_frame_to_frame():
 def test_a_drive_that_is_dark_for_the_most_part():
     rng = np.random.default_rng(0)
     frames = drive([TRUE] * 2)
-    for i in range(10):
+    for i in range(20):
         dark = [look(rng, wrong=1.0, number=30)]
         frames.append(CheckedFrame(f'dark {i}', dark, [None], TRUE, CAM2IMG))
     result = check(frames, window=2)

@@ -95,6 +95,11 @@ def test_columns_of_a_bin_file(tmp_path):
     # 20 points of 4 numbers are as many bytes as 16 of 5; their fifth numbers are no rings.
     rows = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     rows.tofile(path)
+    with pytest.raises(ValueError, match=r'may hold 4 or 5 float32 numbers a point'):
+        read_scan(path)
+    np.testing.assert_array_equal(read_scan(path, 4), rows)
+    rows[:, 3] = np.abs(rows[:, 3])
+    rows.tofile(path)
     np.testing.assert_array_equal(read_scan(path), rows)
     rows = np.column_stack([rows, np.arange(20)]).astype(np.float32)
     rows.tofile(path)
