@@ -45,7 +45,7 @@ REWRITTEN = [
     (r'--seeds [\d ]+', ''),
     (r'tools/compare\.py (\S+)', r'tools/compare.py \1 --seeds 0'),
     (r'NAME', Path(PRETRAINING).stem),
-    (r'\.py 8$', '.py 1'),  # processes
+    (r'\.py 8\b', '.py 1'),  # processes
     (r'=FILE', '=resnet50.pth'),
     # An untrained network finds no pose, and says so.
     (r'(.*tools/(check_)?calibrat(e|ion)\.py .*)', r'\1 || [ $? -eq 4 ]'),
@@ -59,6 +59,7 @@ ELSEWHERE = {
     r'.*submission\.form.*': 'tests/tools/test_finetuning.py',
     r'python -m nclr_mm train mine\.py': 'tests/test_installed.py',
     r'.*configs/nclr/my_rig\.py.*': 'tests/datasets/test_data_docs.py',
+    r'python tools/rebuild\.py .*': 'tests/tools/test_zoo.py',
 }
 PAGES = {
     'README.md': dict(CONFIG=PRETRAINING, CHECKPOINT='nclr.pth'),

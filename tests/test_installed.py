@@ -8,12 +8,7 @@ import pytest
 
 from nclr_mm.datasets import converters
 from tests.datasets.layouts import make_semantickitti
-
-CONFIG = """\
-_base_ = ['nclr_mm::nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-semantickitti.py']
-loader = dict(dataset=dict(data_root={root!r}))
-train_dataloader = val_dataloader = test_dataloader = loader
-"""
+from tests.doc_blocks import blocks
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +39,9 @@ def run(installed, folder, *arguments):
 def test_a_project_of_its_own_trains_from_three_lines(installed, tmp_path):
     root = make_semantickitti(tmp_path / 'data', ('00', '08'), frames=2)
     converters.create_semantickitti_infos(root)
-    (tmp_path / 'mine.py').write_text(CONFIG.format(root=f'{root}/'))
+    (lines,) = [b.text for b in blocks('docs/install.md') if b.language == 'python']
+    assert 'data/mine/' in lines and len(lines.splitlines()) == 3
+    (tmp_path / 'mine.py').write_text(lines.replace('data/mine/', f'{root}/'))
     options = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'val_dataloader.num_workers=0']
     options += ['val_dataloader.persistent_workers=False', 'val_dataloader.dataset.repeats=1']
     code, out, errors = run(

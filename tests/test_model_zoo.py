@@ -1,6 +1,7 @@
 """The model zoo: metafiles in mmdet3d's form that name what is there, and weights that fit."""
 
 import hashlib
+import re
 
 import pytest
 import yaml
@@ -34,8 +35,11 @@ def test_metafile(path):
         assert model['Metadata']['Training Data'] in collection['Metadata']['Training Data']
         for result in model.get('Results', []):
             for name, value in result['Metrics'].items():
-                digits = f'{value:.2f}' if value < 1 else f'{value:g}'
-                assert digits in shown, f'{model["Name"]}: {name} {value} is not in results.md'
+                digits = re.escape(f'{value:.2f}' if value < 1 else f'{value:g}')
+                whole = rf'(?<![\d.]){digits}(?!\.?\d| M)'
+                assert re.search(whole, shown), f'{model["Name"]}: {name} is not in results.md'
+                readme = (REPO / collection['README']).read_text()
+                assert re.search(whole, readme), f'{model["Name"]}: {name} is not in the README'
         if 'Weights' in model:
             assert (REPO / model['Weights']).is_file()
 

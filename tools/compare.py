@@ -26,10 +26,11 @@ from threading import Event, Lock
 
 from mmengine.config import Config, DictAction
 
+from nclr_mm.engine.command_line import home_of
 from nclr_mm.visualization.comparison import comparison_table, plot_comparison
 from nclr_mm.visualization.report import write_text
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT, TOOLS, _ = home_of(__file__)
 
 
 def parse_args() -> argparse.Namespace:
@@ -174,7 +175,7 @@ class Run:
     @property
     def command(self) -> list[str]:
         work_dir = ['--work-dir', str(self.work_dir), '--resume']
-        return ['tools/train.py', self.config, *work_dir, '--cfg-options', *self.options]
+        return [f'{TOOLS}/train.py', self.config, *work_dir, '--cfg-options', *self.options]
 
     @property
     def line(self) -> str:
@@ -325,7 +326,7 @@ def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, 
     """Metrics of the last checkpoint, of a run that was cut off while it was validated."""
     checkpoint = Path((run.work_dir / 'last_checkpoint').read_text().strip())
     out = run.work_dir / 'test'
-    test = ['tools/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
+    test = [f'{TOOLS}/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
     if processes.call([*test, '--cfg-options', *run.options], log, lock):
         return None
     logged = sorted(out.glob('*/*.json'))

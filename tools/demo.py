@@ -14,8 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-semantickitti.py'
+from nclr_mm.engine.command_line import home_of
+
+ROOT, TOOLS, CONFIGS = home_of(__file__)
+CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-semantickitti.py'
 METRICS = (
     'calib/rot_err_median',
     'calib/rot_err_mean',
@@ -202,7 +204,7 @@ def main() -> None:
     def test(when: str, *checkpoint: str) -> float:
         commands = [
             [
-                *('tools/test.py', args.config, *checkpoint),
+                *(f'{TOOLS}/test.py', args.config, *checkpoint),
                 *('--work-dir', str(work_dir / f'{when}-{name}'), *options),
                 f'test_dataloader.dataset.ann_file=semantickitti_infos_{split}.pkl',
             ]
@@ -211,19 +213,19 @@ def main() -> None:
         return steps.run(f'{when}-test', *commands)
 
     simulate = [
-        *('tools/create_data.py', 'simulation', '--out', args.data_dir, '--overwrite'),
+        *(f'{TOOLS}/create_data.py', 'simulation', '--out', args.data_dir, '--overwrite'),
         *('--layout', 'semantickitti', '--frames', str(2 * args.frames), '--scenes', '2'),
         # A worker takes up to 1 GB.
         *('--seed', str(args.seed), '--workers', str(min(4, len(os.sched_getaffinity(0))))),
     ]
     infos = [
-        *('tools/create_data.py', 'semantickitti', '--root-path', data.rstrip('/')),
+        *(f'{TOOLS}/create_data.py', 'semantickitti', '--root-path', data.rstrip('/')),
         *('--split', f'train=00:0-{kept - 1}'),
         *('--split', f'heldout=00:{kept}-{args.frames - 1}'),
         *('--split', f'val=01:0-{args.frames - kept - 1}'),
     ]
     train = [
-        *('tools/train.py', args.config, '--work-dir', str(work_dir / 'train'), '--resume'),
+        *(f'{TOOLS}/train.py', args.config, '--work-dir', str(work_dir / 'train'), '--resume'),
         *options,
         # The two test steps evaluate; validation after training would be a third time.
         *('val_cfg=None', 'val_dataloader=None', 'val_evaluator=None'),

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from mmengine.fileio import load
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+from nclr_mm.engine.command_line import home_of
+
+ROOT, TOOLS, CONFIGS = home_of(__file__)
+CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,11 +36,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def shipped_weights() -> Path:
     """The weights that come with the repository."""
-    found = sorted((ROOT / 'configs/nclr/weights').glob(f'{Path(CONFIG).stem}-*.pth'))
+    folder, name = ROOT / CONFIGS / 'nclr/weights', Path(CONFIG).stem
+    found = sorted(folder.glob(f'{name}-*.pth'))
     if len(found) != 1:
         raise FileNotFoundError(
-            f'configs/nclr/weights should hold one file of {Path(CONFIG).stem}, it holds '
-            f'{len(found)}; python tools/rebuild.py {CONFIG} makes it.'
+            f'{folder} should hold one file of {name}, it holds {len(found)}. To make it: python '
+            f'{TOOLS}/rebuild.py {CONFIG} --weights {CONFIGS}/nclr/weights/{name}.pth'
         )
     return found[0]
 
@@ -57,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'quickstart: {error}', file=sys.stderr)
         return 2
     root = out / 'street/semantickitti'
-    simulate = ['tools/create_data.py', 'simulation', '--out', root.parent, '--overwrite']
+    simulate = [f'{TOOLS}/create_data.py', 'simulation', '--out', root.parent, '--overwrite']
     simulate += ['--layout', root.name, '--frames', args.frames, '--scenes', 1]
     simulate += ['--seed', args.seed, '--workers', min(4, os.cpu_count() or 1)]
-    infos = ['tools/create_data.py', root.name, '--root-path', root]
+    infos = [f'{TOOLS}/create_data.py', root.name, '--root-path', root]
     infos += ['--split', f'street=00:0-{args.frames - 1}']
     for command in (simulate, infos):
         if run(*command):
@@ -77,7 +80,7 @@ def calibrate(root: Path, out: Path, weights: Path) -> list:
     scans = [root / frame['lidar_points']['lidar_path'] for frame in frames]
     images = [root / frame['images']['image_2']['img_path'] for frame in frames]
     return [
-        *('tools/calibrate.py', CONFIG, weights, '--points', *scans, '--image', *images),
+        *(f'{TOOLS}/calibrate.py', CONFIG, weights, '--points', *scans, '--image', *images),
         *('--intrinsics', out / 'intrinsics.json', '--truth', out / 'truth.json', '-o', out),
     ]
 

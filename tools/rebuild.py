@@ -15,7 +15,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-ROOT = Path(__file__).resolve().parents[1]
+from nclr_mm.engine.command_line import home_of
+
+ROOT, TOOLS, _ = home_of(__file__)
 # The streets of the zoo's models: 240 of two frames.
 STREETS = dict(seed=1, frames=480, scenes=240)
 
@@ -48,20 +50,20 @@ def commands(args: argparse.Namespace) -> list[list[str]]:
     if not streets_are_there(root):
         result.append(
             [
-                *('tools/create_data.py', 'simulation', '--out', str(root.parent)),
+                *(f'{TOOLS}/create_data.py', 'simulation', '--out', str(root.parent)),
                 *('--layout', root.name, '--seed', str(STREETS['seed'])),
                 *('--frames', str(STREETS['frames']), '--scenes', str(STREETS['scenes'])),
                 *('--workers', str(args.workers)),
             ]
         )
     if not (root / dataset.ann_file).is_file():
-        result.append(['tools/create_data.py', root.name, '--root-path', str(root)])
+        result.append([f'{TOOLS}/create_data.py', root.name, '--root-path', str(root)])
     last = work_dir / f'iter_{cfg.train_cfg.max_iters}.pth'
     if not last.is_file():
-        train = ['tools/train.py', args.config, '--work-dir', str(work_dir), '--resume']
+        train = [f'{TOOLS}/train.py', args.config, '--work-dir', str(work_dir), '--resume']
         result.append([*train, '--cfg-options', f'randomness.seed={args.seed}'])
     weights = args.weights or work_dir / f'{name}.pth'
-    result.append(['tools/publish_model.py', str(last), str(weights)])
+    result.append([f'{TOOLS}/publish_model.py', str(last), str(weights)])
     return result
 
 

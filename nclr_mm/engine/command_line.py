@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
@@ -15,8 +15,10 @@ from ..checkpoint import looks_like_checkpoint
 from .distributed import prepare_cpu_processes
 
 __all__ = [
+    'Home',
     'add_run_arguments',
     'build_runner',
+    'home_of',
     'load_config',
     'report_user_errors',
     'require_checkpoint',
@@ -24,6 +26,22 @@ __all__ = [
 
 
 Prepared = TypeVar('Prepared')
+
+
+class Home(NamedTuple):
+    """Where a tool that starts others works: the folder, and tools and configs as seen from it."""
+
+    root: Path
+    tools: str
+    configs: str
+
+
+def home_of(tool: str) -> Home:
+    """Home of a tool by its ``__file__``: the repository; installed, the current folder."""
+    root = Path(tool).resolve().parents[1]
+    if (root / 'setup.py').is_file():
+        return Home(root, 'tools', 'configs')
+    return Home(Path.cwd(), str(root / 'tools'), str(root / 'configs'))
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """The examples of docs/data.md run as they are written."""
 
+import json
 import os
 import re
 import subprocess
@@ -22,8 +23,13 @@ def blocks(repo):
 def test_your_own_rig(blocks, repo, tmp_path, monkeypatch):
     info_file, config_text = blocks
     root = tmp_path / 'data/my_rig'
-    write_scan(root / 'scans/000000.bin', 4)
-    write_image(root / 'front/000000.png', 400, 640)
+    for i in range(5):
+        write_scan(root / f'scans/{i:06d}.bin', 4)
+        write_image(root / f'front/{i:06d}.png', 400, 640)
+    # The camera looks along x of the LiDAR; it sits 0.3 m in front of it, 0.1 m lower.
+    front = [[0, -1, 0, 0], [0, 0, -1, -0.1], [1, 0, 0, -0.3], [0, 0, 0, 1]]
+    (root / 'K.json').write_text('{"front": [[700, 0, 319.5], [0, 700, 199.5], [0, 0, 1]]}')
+    (root / 'T.json').write_text(json.dumps(dict(front=front)))
     monkeypatch.chdir(tmp_path)
     exec(info_file, {})
 
@@ -34,21 +40,26 @@ def test_your_own_rig(blocks, repo, tmp_path, monkeypatch):
     config = Config.fromfile(folder / 'mine.py')
     sample = DATASETS.build(config.train_dataloader.dataset)[0]
     assert sample['inputs']['img'].shape == (1, 3, 160, 512)
+    assert len(DATASETS.build(config.train_dataloader.dataset)) == 4
     assert sample['data_samples'].cam_names == ['front']
-    # Ten metres ahead and a tenth below the LiDAR: the middle of the image, in its frame.
     truth = sample['data_samples'].lidar2cam[0] @ sample['data_samples'].perturbation
     np.testing.assert_allclose(truth @ [10.3, 0, -0.1, 1], [0, 0, 10, 1], atol=1e-9)
 
-    arguments = ['tools/train.py', str(folder / 'mine.py'), '--work-dir', str(tmp_path / 'work')]
-    arguments[0] = str(repo / arguments[0])
-    done = subprocess.run(
-        [sys.executable, *arguments, '--cfg-options', 'train_cfg.max_iters=1'],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(repo)},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert 'calib/num_poses: 1' in done.stdout
+    def run(tool, *arguments):
+        done = subprocess.run(
+            [sys.executable, str(repo / tool), str(folder / 'mine.py'), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': str(repo)},
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    run('tools/browse_dataset.py', '-o', str(tmp_path / 'browse'))
+    assert len(list((tmp_path / 'browse').glob('*.jpg'))) >= 1
+    options = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    out = run('tools/train.py', '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options)
+    assert 'calib/num_poses: 1' in out
 
 
 def test_every_transform_is_in_the_table(repo):

@@ -31,19 +31,27 @@ def test_what_is_done_is_not_done_again(rebuild, tmp_path, config, layout, last)
     simulate, infos, train, publish = rebuild.commands(args)
     assert simulate[1] == 'simulation' and simulate[simulate.index('--layout') + 1] == layout
     assert infos == ['tools/create_data.py', layout, '--root-path', f'data/streets/{layout}']
-    assert train[:3] == ['tools/train.py', config, '--resume'] and 'randomness.seed=3' in train
     name = Path(config).stem
-    assert publish[1:] == [f'work_dirs/{name}/{last}', f'work_dirs/{name}/{name}.pth']
+    # Seeds do not go on from each other.
+    folder = f'work_dirs/{name}-seed3'
+    assert train[:5] == ['tools/train.py', config, '--work-dir', folder, '--resume']
+    assert 'randomness.seed=3' in train
+    assert publish[1:] == [f'{folder}/{last}', f'{folder}/{name}.pth']
 
     root = tmp_path / 'data/streets' / layout
     root.mkdir(parents=True)
-    (root / 'simulation.json').touch()
+    streets = dict(layout=layout, seed=1, frames=480, scenes=240)
+    (root / 'simulation.json').write_text(json.dumps(streets))
     assert rebuild.commands(args) == [infos, train, publish]
     (root / f'{layout}_infos_train.pkl').touch()
     assert rebuild.commands(args) == [train, publish]
-    (tmp_path / f'work_dirs/{name}').mkdir(parents=True)
-    (tmp_path / f'work_dirs/{name}/{last}').touch()
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / last).touch()
     assert rebuild.commands(args) == [publish]
+
+    (root / 'simulation.json').write_text(json.dumps(dict(streets, frames=40)))
+    with pytest.raises(ValueError, match='holds other streets: frames is 40, expected 480'):
+        rebuild.commands(args)
 
 
 def test_models_of_other_data_are_refused(rebuild, capsys):

@@ -26,4 +26,8 @@ val_cfg = dict()
 test_cfg = dict()
 
 # The pose loss is added from epoch 45 of 50 (official).
-custom_hooks = [dict(type='PoseLossSwitchHook', begin=45)]
+custom_hooks = [
+    dict(type='PoseLossSwitchHook', begin=45),
+    # Sheets of four samples in each validation, to files and TensorBoard.
+    dict(type='CalibrationVisualizationHook', interval=500, max_samples=4),
+]
