@@ -94,10 +94,10 @@ def depth_edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points: (N, >= 3) in the LiDAR's frame, in metres.
 
     Returns:
-        edges: (M, 3) points on outlines, at the range of what is in front, in metres.
-        weights: (M, 2) square roots of the jumps in metres, at most of 3 m, of outlines to the left
-            and right (first) and above and below (second); the other is 0. Jumps of less than
-            0.3 m or 3 % of the range are none.
+        Points (M, 3) on outlines, at the range of what is in front, in metres; and their weights
+        (M, 2), square roots of the jumps in metres, at most of 3 m: of outlines to the left and
+        right (first) and above and below (second), the other being 0. Jumps of less than 0.3 m or
+        3 % of the range are none.
     """
     xyz = np.asarray(points, dtype=np.float64)[:, :3]
     distance = np.linalg.norm(xyz, axis=1)
