@@ -164,10 +164,11 @@ def test_a_run_that_fails_is_named_without_a_traceback(repo, drives, tmp_path):
             # spconv on CPUs cannot count the cells of two such scans.
             ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=1', FEW_VOXELS],
         ),
-        (
+        pytest.param(
             'configs/semseg/spvcnn_w32_spconv_1xb8-30e_nus600-100pct.py',
             'nuscenes',
             ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=2', FEW_VOXELS, NUSCENES],
+            marks=pytest.mark.slow,
         ),
         (
             'configs/panoptic/minkunet34_w32_spconv_1xb8-30e_nus600-100pct.py',
