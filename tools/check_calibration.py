@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         const=10,
         default=0,
         metavar='FRAMES',
-        help='align edges of depth and image in so many frames of each window; default: 10',
+        help='align edges of depth and image in so many of the frames; default: 10',
     )
     parser.add_argument(
         '--detection-rates',
@@ -247,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             }
             for name, check in checks.items()
         },
-        dict(zip(kinds, args.edge_tolerance if args.refine else args.tolerance)),
+        dict(zip(kinds, args.tolerance)),
         args.out_dir / 'check.png',
     )
     print(table(checks))

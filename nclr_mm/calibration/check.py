@@ -158,9 +158,9 @@ def check_camera(
         solver: finds the poses.
         window: frames a window; windows overlap by half.
         tolerances: what is let pass of the network's estimates.
-        align: at most so many frames of each window, evenly chosen, are aligned by their edges
-            after the network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none.
-            Single frames are not, for which it takes several. They need ``edges``.
+        align: at most so many of all frames, evenly chosen, are aligned by their edges after the
+            network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none. Frames and
+            windows are not: it takes frames that show different things. They need ``edges``.
         aligned_tolerances: what is let pass of aligned estimates.
         thresholds: of the verdict on each pose.
 
@@ -172,7 +172,7 @@ def check_camera(
     if window < 1:
         raise ValueError(f'window must be at least 1, got {window}.')
 
-    def deviation(begin: int, end: int, align: int = align) -> Deviation:
+    def deviation(begin: int, end: int, align: int = 0) -> Deviation:
         part = frames[begin:end]
         estimate = _estimate(part, solver, thresholds)
         result = Deviation(begin, end, estimate)
@@ -186,20 +186,18 @@ def check_camera(
         result.unclear = not result.exceeds and _exceeds(size, (0, 0), allowed)
         return result
 
-    single = [deviation(i, i + 1, align=0) for i in range(len(frames))]
+    single = [deviation(i, i + 1) for i in range(len(frames))]
     step = max(1, window // 2)
     last = max(len(frames) - window, 0)
     begins = sorted({*range(0, last + 1, step), last})
     windows = [deviation(begin, min(begin + window, len(frames))) for begin in begins]
-    overall = windows[0] if len(windows) == 1 else deviation(0, len(frames))
+    overall = deviation(0, len(frames), align)
     check = CameraCheck(single, windows, overall)
     known = [i for i, w in enumerate(windows) if w.estimate.verdict != 'failed']
     for i in known[1:]:
         first, other = windows[known[0]], windows[i]
         change = pose_distance(other.correction, first.correction)
-        aligned = first.alignment is not None and other.alignment is not None
-        spread = np.hypot(first.spread, other.spread)
-        if _exceeds(change, spread, aligned_tolerances if aligned else tolerances):
+        if _exceeds(change, np.hypot(first.spread, other.spread), tolerances):
             check.drifts.append(i)
     if check.drifts:
         check.verdict = 'drifting'

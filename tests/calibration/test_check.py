@@ -137,14 +137,13 @@ def test_alignment_sees_what_is_within_the_error_of_the_network(monkeypatch):
     assert result.verdict == 'off'
     np.testing.assert_array_equal(result.overall.correction, back)
     assert result.overall.rotation == pytest.approx(0.7) and result.overall.spread == (0, 0)
-    # Windows 0-6, 3-9, 6-12 and all frames: four of each, evenly; no single frame.
-    chosen = [[int(name.split()[-1]) for name in frames] for frames, *_ in calls]
-    assert chosen == [[0, 1, 3, 5], [3, 4, 6, 8], [6, 7, 9, 11], [0, 3, 7, 11]]
-    for _, cam2img, stored, [start] in calls:
-        np.testing.assert_array_equal(cam2img, [CAM2IMG] * 4)
-        np.testing.assert_array_equal(stored, [off @ TRUE] * 4)
-        assert pose_distance(start, back) < (0.1, 0.1)  # what the network found
-    assert all(frame.alignment is None for frame in result.frames)
+    # Four of all frames, evenly; no frame or window by itself.
+    [(chosen, cam2img, stored, [start])] = calls
+    assert chosen == tuple(f'edges of {i}' for i in (0, 3, 7, 11))
+    np.testing.assert_array_equal(cam2img, [CAM2IMG] * 4)
+    np.testing.assert_array_equal(stored, [off @ TRUE] * 4)
+    assert pose_distance(start, back) < (0.1, 0.1)  # what the network found
+    assert all(part.alignment is None for part in [*result.frames, *result.windows])
 
 
 @pytest.mark.parametrize('degrees', [0.7, 10])
