@@ -73,7 +73,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         const=10,
         default=0,
         metavar='FRAMES',
-        help='align edges of depth and image in so many of the frames; default: 10',
+        help='align edges of depth and image in so many of the frames, where there are twice as '
+        'many; default: 10',
     )
     parser.add_argument(
         '--detection-rates',
@@ -251,6 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out_dir / 'check.png',
     )
     print(table(checks))
+    if args.refine and len(next(iter(drive.frames.values()))) < 2 * args.refine:
+        print(f'Edges are aligned where there are {2 * args.refine} frames or more: they were not.')
     if args.detection_rates:
         rates = detection_rates(model, drive, args.detection_rates, **settings)
         write_text(args.out_dir / 'detection_rates.txt', rates + '\n')

@@ -159,8 +159,9 @@ def check_camera(
         window: frames a window; windows overlap by half.
         tolerances: what is let pass of the network's estimates.
         align: at most so many of all frames, evenly chosen, are aligned by their edges after the
-            network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none. Frames and
-            windows are not: it takes frames that show different things. They need ``edges``.
+            network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none. It takes
+            frames that show different things, so there must be twice as many, and neither frames
+            nor windows are aligned by themselves. They need ``edges``.
         aligned_tolerances: what is let pass of aligned estimates.
         thresholds: of the verdict on each pose.
 
@@ -178,7 +179,7 @@ def check_camera(
         result = Deviation(begin, end, estimate)
         if estimate.verdict == 'failed':
             return result
-        if align:
+        if align and len(part) >= 2 * align:
             result.alignment = _align(part, align, estimate, tolerances)
         allowed = tolerances if result.alignment is None else aligned_tolerances
         size = result.rotation, result.translation
