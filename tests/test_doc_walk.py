@@ -132,6 +132,8 @@ def short(cfg: Config) -> Config:
         for long, name in dict(pretrain600='train', verify100='val').items():
             if 'ann_file' in dataset:
                 dataset.ann_file = dataset.ann_file.replace(long, name)
+        if dataset.type == 'NuScenesDataset':  # which its metric looks the tables up by
+            dataset.metainfo = dict(dataset.get('metainfo') or {}, version='v1.0-mini')
         for key, prefix in dataset.get('data_prefix', {}).items():
             dataset.data_prefix[key] = prefix.replace('v1.0-trainval', 'v1.0-mini')
     image_branch = cfg.model.get('img_backbone', {})
