@@ -48,24 +48,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='test')
     parser.add_argument('--looks', type=int, default=2, help='at each frame; default: %(default)s')
     parser.add_argument('--window', type=int, default=10, help='frames; default: %(default)s')
-    parser.add_argument(
-        '--tolerance',
-        nargs=2,
-        type=float,
-        metavar=('DEGREES', 'METRES'),
-        default=(Tolerances.rotation, Tolerances.translation),
-        help='deviations to let pass, about the error of the model on calibrated data; default: '
-        f'{Tolerances.rotation} {Tolerances.translation}',
-    )
-    parser.add_argument(
-        '--edge-tolerance',
-        nargs=2,
-        type=float,
-        metavar=('DEGREES', 'METRES'),
-        default=(ALIGNED_TOLERANCES.rotation, ALIGNED_TOLERANCES.translation),
-        help='the same after edges were aligned (--refine); default: '
-        f'{ALIGNED_TOLERANCES.rotation} {ALIGNED_TOLERANCES.translation}',
-    )
+    for option, allowed, help_text in (
+        ('--tolerance', Tolerances(), 'to let pass, about the error of the model'),
+        ('--edge-tolerance', ALIGNED_TOLERANCES, 'to let pass after edges were aligned (--refine)'),
+    ):
+        parser.add_argument(
+            option,
+            nargs=2,
+            type=float,
+            metavar=('DEGREES', 'METRES'),
+            default=(allowed.rotation, allowed.translation),
+            help=f'deviations {help_text}; default: %(default)s',
+        )
     parser.add_argument(
         '--refine',
         nargs='?',
@@ -162,13 +156,10 @@ def table(checks: Mapping[str, CameraCheck]) -> str:
 
 def disturbed(drive: Drive, motion: np.ndarray) -> Drive:
     """The drive as it would be if the stored calibration were off by a motion of the camera."""
-    return replace(
-        drive,
-        frames={
-            name: [replace(frame, stored=motion @ frame.stored) for frame in frames]
-            for name, frames in drive.frames.items()
-        },
-    )
+    return {
+        name: [replace(frame, stored=motion @ frame.stored) for frame in frames]
+        for name, frames in drive.items()
+    }
 
 
 def detection_rates(model, drive: Drive, number: int, **settings) -> str:
@@ -176,7 +167,7 @@ def detection_rates(model, drive: Drive, number: int, **settings) -> str:
 
     A drive is all frames of a camera together, without windows; a frame counts where it has a pose.
     """
-    settings['window'] = max(len(frames) for frames in drive.frames.values())
+    settings['window'] = max(len(frames) for frames in drive.values())
     rows = [['added', 'drives noticed', 'frames noticed', 'frames without a pose']]
     for degrees, metres in DISTURBANCES:
         count: Counter = Counter()
@@ -221,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checks = check_calibration(model, drive, **settings)
     cameras = {}
     for name, check in checks.items():
-        names = [frame.name for frame in drive.frames[name]]
+        names = [frame.name for frame in drive[name]]
         cameras[name] = dict(
             verdict=check.verdict,
             overall=describe(check.overall, names),
@@ -252,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out_dir / 'check.png',
     )
     print(table(checks))
-    if args.refine and len(next(iter(drive.frames.values()))) < 2 * args.refine:
+    if args.refine and len(next(iter(drive.values()))) < 2 * args.refine:
         print(f'Edges are aligned where there are {2 * args.refine} frames or more: they were not.')
     if args.detection_rates:
         rates = detection_rates(model, drive, args.detection_rates, **settings)

@@ -27,6 +27,7 @@ from threading import Event, Lock
 from mmengine.config import Config, DictAction
 
 from nclr_mm.engine.command_line import home_of
+from nclr_mm.visualization import newest_test
 from nclr_mm.visualization.comparison import comparison_table, plot_comparison
 from nclr_mm.visualization.report import write_text
 
@@ -329,8 +330,7 @@ def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, 
     test = [f'{TOOLS}/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
     if processes.call([*test, '--cfg-options', *run.options], log, lock):
         return None
-    logged = sorted(out.glob('*/*.json'))
-    return json.loads(logged[-1].read_text()) if logged else None
+    return newest_test(out) or None
 
 
 def finetune(run: Run, metric: str, processes: Processes) -> dict:

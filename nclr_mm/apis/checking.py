@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -21,15 +20,8 @@ from .looks import Looker
 __all__ = ['Drive', 'check_calibration', 'look_at_drive']
 
 
-@dataclass
-class Drive:
-    """What the network made of a drive.
-
-    Attributes:
-        frames: camera -> its frames, in the order of the data set.
-    """
-
-    frames: dict[str, list[CheckedFrame]]
+#: What the network made of a drive: camera -> its frames, in the order of the data set.
+Drive = dict[str, list[CheckedFrame]]
 
 
 def look_at_drive(
@@ -59,7 +51,7 @@ def look_at_drive(
         dataset = DATASETS.build(dataset)
     names = list(dataset.cameras)
     looker = Looker(model, names, seed)
-    frames: dict[str, list[CheckedFrame]] = {name: [] for name in names}
+    drive: Drive = {name: [] for name in names}
     total = len(dataset) // dataset.repeats
     for index in range(total):
         info = dataset.get_data_info(index)
@@ -73,7 +65,7 @@ def look_at_drive(
             looks,
         )
         for i, name in enumerate(names):
-            frames[name].append(
+            drive[name].append(
                 CheckedFrame(
                     name=str(info['sample_idx']),
                     matches=[look.matches[i] for look in found],
@@ -84,7 +76,7 @@ def look_at_drive(
                 )
             )
         progress(index + 1, total)
-    return Drive(frames)
+    return drive
 
 
 def _image(camera: Mapping) -> np.ndarray:
@@ -117,4 +109,4 @@ def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, C
         Camera -> its check.
     """
     solver = model.calib_head.solver
-    return {name: check_camera(frames, solver, **settings) for name, frames in drive.frames.items()}
+    return {name: check_camera(frames, solver, **settings) for name, frames in drive.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -63,8 +64,7 @@ class EdgeFrame:
     def of(cls, points: np.ndarray, image: np.ndarray) -> EdgeFrame:
         """Find the edges of points (N, >= 3) and of an image (H, W, 3) uint8 BGR."""
         edges, weights = depth_edges(points)
-        maps = [_image_edges(image, sigma * image.shape[1] / 1000) for sigma in _SIGMAS]
-        return cls(torch.from_numpy(edges), torch.from_numpy(weights), maps)
+        return cls(torch.from_numpy(edges), torch.from_numpy(weights), _image_edges(image))
 
 
 @dataclass
@@ -179,10 +179,7 @@ def align_edges(
         views = [_in_view(*view, start) for view in zip(edges, poses, intrinsics)]
         pose = start
         for stage in range(len(_SIGMAS)):
-
-            def score(candidate: Tensor, stage=stage, views=views) -> Tensor:
-                return _score(candidate, views, stage, intrinsics)
-
+            score = partial(_score, views=views, stage=stage, cam2img=intrinsics)
             pose = _climb(score, pose, prior)
         if best is None:
             before = float(score(still))
@@ -227,16 +224,17 @@ def _near(cam: Tensor, cam2img: Tensor, height: int, width: int) -> Tensor:
     return (depth > _NEAREST) & (share.abs() < 0.5 + _MARGIN).all(dim=1)
 
 
-def _image_edges(image: np.ndarray, sigma: float) -> Tensor:
-    """Strength of edges along u and along v, 0 to 1, blurred: (1, 2, H, W)."""
+def _image_edges(image: np.ndarray) -> list[Tensor]:
+    """Strength of edges along u and along v, 0 to 1, blurred for each stage: (1, 2, H, W)."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), 1.0)
-    edges = []
+    strengths = []
     for du, dv in ((1, 0), (0, 1)):
         strength = np.abs(cv2.Sobel(grey.astype(np.float64), cv2.CV_64F, du, dv))
         high = np.quantile(strength, 0.98)
-        strength = np.minimum(strength / high, 1) if high > 0 else strength
-        edges.append(cv2.GaussianBlur(strength, (0, 0), max(sigma, 0.5)))
-    return torch.from_numpy(np.stack(edges)).float()[None]
+        strengths.append(np.minimum(strength / high, 1) if high > 0 else strength)
+    blurs = [max(sigma * image.shape[1] / 1000, 0.5) for sigma in _SIGMAS]
+    blurred = ([cv2.GaussianBlur(s, (0, 0), blur) for s in strengths] for blur in blurs)
+    return [torch.from_numpy(np.stack(maps)).float()[None] for maps in blurred]
 
 
 def _score(correction: Tensor, views: Sequence[EdgeFrame], stage: int, cam2img: Tensor) -> Tensor:

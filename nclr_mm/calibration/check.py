@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -173,9 +174,12 @@ def check_camera(
     if window < 1:
         raise ValueError(f'window must be at least 1, got {window}.')
 
+    @cache  # a window may be a frame, or all of them
+    def estimated(begin: int, end: int) -> Estimate:
+        return _estimate(frames[begin:end], solver, thresholds)
+
     def deviation(begin: int, end: int, align: int = 0) -> Deviation:
-        part = frames[begin:end]
-        estimate = _estimate(part, solver, thresholds)
+        part, estimate = frames[begin:end], estimated(begin, end)
         result = Deviation(begin, end, estimate)
         if estimate.verdict == 'failed':
             return result

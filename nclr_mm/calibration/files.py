@@ -170,7 +170,7 @@ def _camera(content, where: str) -> Intrinsics:
         )
     fit = (4,) if fisheye else _DISTORTIONS
     if fisheye and not len(distortion):
-        distortion, field = np.zeros(4), 'distortion'
+        distortion = np.zeros(4)
     if (fisheye or distortion.any()) and len(distortion) not in fit:
         raise ValueError(
             f'{where}: {field} must hold {" or ".join(map(str, fit))} numbers for the model '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -134,15 +135,26 @@ def convert(direction: str, source: str | Path, target: str | Path) -> str:
         tensors, names = conversion.rename(state)
     except ValueError as error:
         raise ValueError(f'{source} cannot be converted as {conversion.source}: {error}') from error
-    target = Path(target)
+    write_whole(Path(target), serialised({conversion.new_key: _with_versions(tensors)}))
+    return _table(state, tensors, names)
+
+
+def serialised(checkpoint: Mapping) -> bytes:
+    """What torch.save makes of a checkpoint; into a file it would write the file's name, too."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    return buffer.getvalue()
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file, which appears when it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
     try:
-        torch.save({conversion.new_key: _with_versions(tensors)}, temporary)
+        temporary.write_bytes(content)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    return _table(state, tensors, names)
 
 
 def _with_versions(tensors: dict[str, Tensor]) -> OrderedDict:

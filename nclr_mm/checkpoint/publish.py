@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .convert import read_checkpoint
+from .convert import read_checkpoint, serialised, write_whole
 
 __all__ = ['publish']
 
@@ -42,17 +40,9 @@ def publish(source: str | Path, target: str | Path) -> Path:
     state = read_checkpoint(source, 'state_dict')
     small = OrderedDict((name, _smaller(name, value, source)) for name, value in state.items())
     small._metadata = state._metadata
-    buffer = io.BytesIO()  # into a file torch would write that file's name, too
-    torch.save(dict(meta={}, state_dict=small), buffer)
-    content = buffer.getvalue()
+    content = serialised(dict(meta={}, state_dict=small))
     final = target.with_stem(f'{target.stem}-{hashlib.sha256(content).hexdigest()[:8]}')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, final)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(final, content)
     return final
 
 

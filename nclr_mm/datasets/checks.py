@@ -76,9 +76,18 @@ def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarra
     return image
 
 
-def check_size(image: np.ndarray, size: tuple[int, int], path: str | PathLike) -> None:
-    """Raise ValueError unless an image is of the (width, height) that its calibration is for."""
-    found = image.shape[1], image.shape[0]
+def check_size(
+    image: np.ndarray, size: tuple[int, int], path: str | PathLike, reduce: int = 1
+) -> None:
+    """Raise ValueError unless an image is of the (width, height) that its calibration is for.
+
+    Args:
+        image: (H, W, ...), decoded at 1 / ``reduce`` of its size.
+        size: of the whole image.
+        path: its file, which the message names.
+        reduce: see above.
+    """
+    found = image.shape[1] * reduce, image.shape[0] * reduce
     if found != tuple(size):
         raise ValueError(
             f'{fspath(path)} is {found[0]}x{found[1]}, but its calibration is for '

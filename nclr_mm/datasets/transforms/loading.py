@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
-from ..checks import read_image
+from ..checks import check_size, read_image
 from ..scans import SCAN_SUFFIXES, read_scan
 from .images import apply_to_camera, resize_affine
 
@@ -101,9 +101,5 @@ class LoadCalibratedImages(BaseTransform):
                 f'{path} is {width}x{height}: reduce={self.reduce} needs multiples of it.'
             )
         image = read_image(path, _REDUCED[self.reduce])
-        found = image.shape[1] * self.reduce, image.shape[0] * self.reduce
-        if found != (width, height):
-            raise ValueError(
-                f'{path} is {found[0]}x{found[1]}, but its calibration is for {width}x{height}.'
-            )
+        check_size(image, (width, height), path, self.reduce)
         return image
