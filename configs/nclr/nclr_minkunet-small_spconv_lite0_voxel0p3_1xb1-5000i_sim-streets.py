@@ -6,4 +6,8 @@ _base_ = [
     '../_base_/schedules/pretrain-5000i.py',
     '../_base_/iter_runtime.py',
 ]
+
 model = dict(data_preprocessor=dict(voxel_size=[0.3, 0.3, 0.3]))
+
+# Draw overlap, matches and poses of the first sample that is tested.
+custom_hooks = [*_base_.custom_hooks, dict(type='CalibrationVisualizationHook', max_samples=1)]

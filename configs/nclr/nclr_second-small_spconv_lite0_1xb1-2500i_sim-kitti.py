@@ -5,3 +5,6 @@ _base_ = [
     '../_base_/schedules/pretrain-2500i.py',
     '../_base_/iter_runtime.py',
 ]
+
+# Draw overlap, matches and poses of the first sample that is tested.
+custom_hooks = [*_base_.custom_hooks, dict(type='CalibrationVisualizationHook', max_samples=1)]

@@ -55,9 +55,10 @@ class SeeingModel(nn.Module):
         noise: of the matched pixels, in pixels of the network's input image.
         blind: cameras that match nothing.
         dark: numbers of scans in which nothing is matched.
+        every: only every n-th point is matched.
     """
 
-    def __init__(self, scans, noise=0.0, blind=(), dark=()):
+    def __init__(self, scans, noise=0.0, blind=(), dark=(), every=1):
         super().__init__()
         self.cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=PIPELINE))))
         self.calib_head = self
@@ -66,6 +67,7 @@ class SeeingModel(nn.Module):
         self.noise = noise
         self.blind = blind
         self.dark = dark
+        self.every = every
         self.moved = []
         self.seen = None
         self.rng = np.random.default_rng(0)
@@ -110,6 +112,7 @@ class SeeingModel(nn.Module):
             )
             uv += self.rng.normal(0, 1, uv.shape) * self.noise
             inside &= i not in self.blind and index not in self.dark
+            inside &= moved[:, 3] % self.every == 0
             found = self.solver.solve(moved[inside, :3], uv[inside], cam2img[i], image_size)
             points.append(moved[:, :3])
             pixels.append(uv)

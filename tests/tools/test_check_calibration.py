@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from nclr_mm.calibration import disturbance
+from nclr_mm.calibration import disturbance, pose_distance
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
+from tests.calibration import test_alignment as boards
 
 FRAMES = 6
 
@@ -19,17 +20,24 @@ def tool(load_tool):
     return load_tool('check_calibration')
 
 
-def write_rig(root, stored):
+def numbered(seed):
+    """A scene of boards before a wall, with the points' numbers for intensities."""
+    points, picture = boards.scene(seed)
+    points[:, 3] = np.arange(len(points))
+    return points, picture
+
+
+def write_rig(root, stored, frames, cam2img):
     """Frames of one camera with the given stored poses, and their info file."""
     entries = []
-    for i, pose in enumerate(stored):
-        scan(i).astype(np.float32).tofile(root / f'{i}.bin')
-        cv2.imwrite(str(root / f'{i}.png'), image(i))
+    for i, (pose, (points, picture)) in enumerate(zip(stored, frames, strict=True)):
+        points.astype(np.float32).tofile(root / f'{i}.bin')
+        cv2.imwrite(str(root / f'{i}.png'), picture)
         camera = dict(
             img_path=f'{i}.png',
-            height=400,
-            width=640,
-            cam2img=CAM2IMG.tolist(),
+            height=picture.shape[0],
+            width=picture.shape[1],
+            cam2img=cam2img.tolist(),
             lidar2cam=pose.tolist(),
         )
         lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
@@ -38,9 +46,11 @@ def write_rig(root, stored):
     (root / 'infos.pkl').write_bytes(pickle.dumps(infos))
 
 
-def run(tool, tmp_path, monkeypatch, stored, *more, **model):
-    write_rig(tmp_path, stored)
-    seeing = SeeingModel([scan(i) for i in range(len(stored))], **model)
+def run(tool, tmp_path, monkeypatch, stored, *more, frames=None, cam2img=CAM2IMG, **model):
+    if frames is None:
+        frames = [(scan(i), image(i)) for i in range(len(stored))]
+    write_rig(tmp_path, stored, frames, cam2img)
+    seeing = SeeingModel([points for points, _ in frames], **model)
     loader = dict(
         dataset=dict(
             type='CalibrationDataset',
@@ -83,6 +93,33 @@ def test_a_wrong_calibration(tool, tmp_path, monkeypatch):
     assert found['overall']['rotation_deg'] == pytest.approx(3, abs=0.05)
     # Rounded to six places: what was added is taken out.
     np.testing.assert_allclose(np.array(found['overall']['correction']) @ off, np.eye(4), atol=0.01)
+
+
+def test_edges_see_what_the_network_lets_pass(tool, tmp_path, monkeypatch, capsys):
+    """The stored pose is off by less than the network's tolerances, by more than those of edges."""
+    off = disturbance(0.8, 0.15, seed=0)
+    rig = dict(frames=[numbered(i) for i in range(4)], cam2img=boards.CAM2IMG, every=50)
+    stored = [off @ TRUE[0]] * 4
+    code, found = run(tool, tmp_path, monkeypatch, stored, **rig)
+    assert code == 0 and found['verdict'] == 'ok' and found['overall']['edge_scores'] is None
+    code, found = run(tool, tmp_path, monkeypatch, stored, '--refine', '2', noise=2, **rig)
+    assert code == 3 and found['verdict'] == 'off'
+    start, end = found['overall']['edge_scores']
+    assert end > start > 0
+    left = np.array(found['overall']['correction']) @ off
+    rotation, translation = pose_distance(left, np.eye(4))
+    assert rotation < 0.1 and translation < 0.03
+    # Three frames are too few for edges of two.
+    run(
+        tool,
+        tmp_path,
+        monkeypatch,
+        stored[:3],
+        '--refine',
+        '2',
+        **{**rig, 'frames': rig['frames'][:3]},
+    )
+    assert 'Edges are aligned where there are 4 frames or more' in capsys.readouterr().out
 
 
 def test_a_calibration_that_changes(tool, tmp_path, monkeypatch):
