@@ -20,10 +20,10 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """Commands of a shell block, each on one line, without comments."""
+        """Commands of a shell block, each on one line, without comments; quoted as they are."""
         joined = re.sub(r'\\\n\s*', '', self.text)
-        lines = (' '.join(shlex.quote(w) for w in words(line)) for line in joined.splitlines())
-        return [line for line in lines if line]
+        lines = (shlex.split(line, comments=True, posix=False) for line in joined.splitlines())
+        return [' '.join(line) for line in lines if line]
 
 
 def words(line: str) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.engine.command_line import read_config, report_user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,8 +85,7 @@ def step(model, optim_wrapper, dataset, index: list[int], parts: Parts) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = report_user_errors(lambda: read_config(args.config, args.cfg_options))
     init_default_scope(cfg.default_scope)
     from mmdet3d.registry import DATASETS, MODELS
     from mmengine.optim import build_optim_wrapper

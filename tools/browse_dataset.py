@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers datasets and transforms)
 from nclr_mm.datasets.transforms.images import resize
+from nclr_mm.engine.command_line import read_config
 from nclr_mm.models.data_preprocessors import voxelize
 from nclr_mm.models.heads.targets import Cameras, calibration_targets
 from nclr_mm.visualization import project_overlay, tile
@@ -126,14 +127,7 @@ def sheet(dataset, index: int, config: Config) -> tuple[np.ndarray, str]:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config with the options of the command line; ValueError if it has no such loader."""
-    try:
-        config = Config.fromfile(args.config)
-    except OSError:
-        raise
-    except Exception as error:  # a config is Python: it may raise anything
-        raise ValueError(f'The config {args.config} cannot be read: {error!r}.') from error
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
+    config = read_config(args.config, args.cfg_options)
     loader = config.get(f'{args.split}_dataloader')
     if not isinstance(loader, dict) or 'dataset' not in loader:
         raise ValueError(f'The config {args.config} has no {args.split}_dataloader.dataset.')

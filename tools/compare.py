@@ -26,7 +26,7 @@ from threading import Event, Lock
 
 from mmengine.config import Config, DictAction
 
-from nclr_mm.engine.command_line import home_of
+from nclr_mm.engine.command_line import home_of, read_config
 from nclr_mm.visualization import newest_test
 from nclr_mm.visualization.comparison import comparison_table, plot_comparison
 from nclr_mm.visualization.report import write_text
@@ -201,8 +201,7 @@ def digest(config: str, options: tuple[str, ...], checkpoint: str | None) -> tup
     """Length of a run, and a hash of what it depends on: resolved config and checkpoint."""
     parser = argparse.ArgumentParser()
     parser.add_argument('options', nargs='+', action=DictAction)
-    cfg = Config.fromfile(ROOT / config)
-    cfg.merge_from_dict(parser.parse_args(options).options)
+    cfg = read_config(ROOT / config, parser.parse_args(options).options)
     length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.get('max_epochs')
     content = hashlib.sha256(json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode())
     if checkpoint is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from mmdet3d.registry import MODELS
@@ -13,6 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from nclr_mm.checkpoint import read_checkpoint
+from nclr_mm.engine.command_line import override, read_config
 
 __all__ = ['init_model']
 
@@ -43,13 +43,10 @@ def init_model(
             or there is no such device.
     """
     if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'The config {config} does not exist.')
-        config = Config.fromfile(str(config))
+        config = read_config(config)
     if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'There is no device {device}: PyTorch finds no GPU here.')
-    config = config.copy()
-    config.merge_from_dict(dict(cfg_options or {}))
+    config = override(config.copy(), cfg_options, f'the config {config.filename}')
     if 'model' not in config:
         raise ValueError(f'The config {config.filename} has no model.')
     init_default_scope(config.get('default_scope', 'mmdet3d'))

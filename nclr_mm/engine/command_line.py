@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +20,8 @@ __all__ = [
     'build_runner',
     'home_of',
     'load_config',
+    'override',
+    'read_config',
     'report_user_errors',
     'require_checkpoint',
 ]
@@ -69,19 +71,47 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_config(path: str | os.PathLike, options: Mapping | None = None) -> Config:
+    """Read a config, which is a Python program and runs, and override settings of it.
+
+    Args:
+        path: the file.
+        options: key -> value, where ``a.b.0`` is a key within dicts and lists.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read, or an option does not fit it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'There is no config {path}.')
+    try:
+        config = Config.fromfile(str(path))
+    except Exception as error:  # it may raise anything
+        raise ValueError(f'The config {path} cannot be read: {error!r}.') from error
+    return override(config, options, str(path))
+
+
+def override(config: Config, options: Mapping | None, name: str) -> Config:
+    """Override settings in place; ``name`` says in an error whose they are."""
+    for key, value in (options or {}).items():
+        try:
+            config.merge_from_dict({key: value})
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(f'The option {key}={value!r} does not fit {name}: {error}') from error
+    return config
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config, apply the command line, and prepare processes without a GPU.
 
     Raises:
         FileNotFoundError: if there is no such config.
+        ValueError: if it cannot be read or overridden.
         OSError: if the work directory cannot be written.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'There is no config {args.config}.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

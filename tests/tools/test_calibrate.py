@@ -148,7 +148,7 @@ def test_as_a_program_with_an_untrained_network(repo, rig):
         (['--looks', '0'], '--looks must be at least 1'),
         (['--columns', '7'], 'no rows of 7 float32'),
         (['--points', '{rig}/scan0.bin', '{rig}/front0.png'], 'of no known format'),
-        ([], 'config.py does not exist'),
+        ([], 'There is no config config.py'),
     ],
 )
 def test_wrong_input_ends_in_a_sentence(tool, rig, change, message, capsys):

@@ -140,7 +140,7 @@ def test_wrong_input(tool, tmp_path, monkeypatch, capsys):
     for more, message in (
         (['--looks', '0'], '--looks must be at least 1'),
         (['--tolerance', '0', '1'], '--tolerance must be positive'),
-        ([], 'config.py does not exist'),
+        ([], 'There is no config config.py'),
     ):
         with pytest.raises(SystemExit) as end:
             tool.main(['config.py', 'model.pth', '-o', str(tmp_path / 'out'), *more])
