@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | docs | install | clean
+# make quickstart | demo | test | test-slow | lint | docs | install | clean
 #
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
@@ -37,9 +37,10 @@ DROP_HALF_INSTALLED = for info in $(VENV)/lib/python3.*/site-packages/*.dist-inf
 	[ -f "$$info/RECORD" ] || rm -rf "$$info"; done; \
 	rm -rf $(VENV)/lib/python3.*/site-packages/~*
 
-.PHONY: help install demo test test-slow lint docs clean
+.PHONY: help install quickstart demo test test-slow lint docs clean
 
 help:
+	@echo 'make quickstart install, calibrate a camera on a simulated street'
 	@echo 'make demo       install, simulate a drive, pretrain, evaluate, write a report'
 	@echo 'make test       install, run the tests that are not slow'
 	@echo 'make test-slow  install, run the slow tests'
@@ -49,6 +50,9 @@ help:
 	@echo 'make clean      remove .venv and caches'
 
 install: $(STAMPS)/package
+
+quickstart: install
+	$(PY) tools/quickstart.py
 
 demo: install
 	$(PY) tools/demo.py

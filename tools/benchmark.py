@@ -1,126 +1,177 @@
-"""Time one training step of a pretraining config, part by part, and its peak memory."""
+"""Measure how fast a pretraining config trains and loads, beside a plain reference.
+
+The reference (nclr_mm.benchmark.reference) runs in the same process: its ratios hold on any
+machine. Prints tables, and writes figures and a plot where a folder is given.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
-import time
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
+from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.benchmark import (
+    HeadLoad,
+    Reference,
+    growth_exponent,
+    measure_head,
+    measure_pnp,
+    measure_steps,
+    reference_seconds,
+)
 from nclr_mm.engine.command_line import read_config, report_user_errors
+from nclr_mm.visualization.growth import plot_growth
+from nclr_mm.visualization.report import write_text
+
+WHAT = ('step', 'reference', 'head', 'pnp')
+# A step of the official release's VoxelNet branch and what loading its sample took, measured once
+# on two cores of a server: seconds, bytes, seconds (docs/performance.md).
+OFFICIAL = dict(step=11.5, peak_bytes=5.5e9, loading=0.116)
+# What grows in the head, and from where.
+BASE = HeadLoad()
+GROWTH = {
+    'cameras': [dict(cameras=n) for n in (1, 2, 4, 6, 12)],
+    'batch': [dict(batch=n, cameras=2) for n in (1, 2, 4, 8)],
+    'voxels': [dict(cameras=1, voxels=n * 1024) for n in (1, 2, 4, 8, 16, 32, 64)],
+    'pixels': [
+        dict(cameras=1, map_size=size) for size in ((56, 104), (112, 104), (112, 208), (224, 416))
+    ],
+}
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='pretraining config')
-    parser.add_argument('-n', '--steps', type=int, default=5, help='steps that are timed')
+    parser.add_argument('config', help='pretraining config; a Python program, which runs')
+    parser.add_argument(
+        '--what',
+        nargs='+',
+        choices=WHAT,
+        default=['step', 'reference'],
+        help='step: training steps and loading; reference: the plain reference; head: growth with '
+        'cameras, batch, voxels and pixels; pnp: batched EPnP against OpenCV; default: step '
+        'reference',
+    )
+    parser.add_argument('-n', '--steps', type=int, default=5, help='that are timed')
     parser.add_argument('--warm-up', type=int, default=2, help='steps before them')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--pose-loss', action='store_true', help='with the pose loss on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--out', type=Path, help='write the figures to this JSON file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
-    return parser.parse_args()
-
-
-class Parts:
-    """Seconds of the parts of each step; waits for the device before it reads the clock."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds: dict[str, list[float]] = defaultdict(list)
-        self._last = 0.0
-
-    def _now(self) -> float:
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def start(self) -> None:
-        """Begin a part."""
-        self._last = self._now()
-
-    def stop(self, name: str) -> None:
-        """End the part under its name; the next one begins."""
-        now = self._now()
-        self.seconds[name].append(now - self._last)
-        self._last = now
-
-
-def step(model, optim_wrapper, dataset, index: list[int], parts: Parts) -> None:
-    """Run one training step; ``index`` names the samples."""
-    from mmengine.dataset import pseudo_collate
-
-    parts.start()
-    data = pseudo_collate([dataset[i % len(dataset)] for i in index])
-    parts.stop('load (a worker does this)')
-    data = model.data_preprocessor(data, training=True)
-    inputs, samples = data['inputs'], data['data_samples']
-    parts.stop('voxelise, normalise')
-    point_features = model.backbone(inputs['voxels']['voxels'], inputs['voxels']['coors'])
-    parts.stop('LiDAR branch')
-    image_features = model.img_neck(model.img_backbone(inputs['imgs'].flatten(0, 1)))
-    parts.stop('image branch')
-    image_size = tuple(inputs['imgs'].shape[-2:])
-    scene = model.calib_head.make_scene(
-        point_features, inputs['voxels'], image_features, samples, image_size
+    parser.add_argument('-o', '--out-dir', type=Path, help='for benchmark.json and growth.png')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override settings of the config'
     )
-    loss, _ = model.parse_losses(model.calib_head.loss(scene))
-    parts.stop('head and losses')
-    loss.backward()
-    parts.stop('backward')
-    optim_wrapper.step()
-    optim_wrapper.zero_grad()
-    parts.stop('optimiser')
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = report_user_errors(lambda: read_config(args.config, args.cfg_options))
+def prepare(args: argparse.Namespace) -> Config:
+    """The config; what is wrong with the arguments is found here."""
+    if args.steps < 1 or args.batch_size < 1 or args.warm_up < 0:
+        raise ValueError('--steps and --batch-size must be at least 1, --warm-up at least 0.')
+    cfg = read_config(args.config, args.cfg_options)
+    if 'calib_head' not in cfg.get('model', {}):
+        raise ValueError(f'{args.config} is no pretraining config: its model has no calib_head.')
     init_default_scope(cfg.default_scope)
-    from mmdet3d.registry import DATASETS, MODELS
-    from mmengine.optim import build_optim_wrapper
+    return cfg
 
-    torch.manual_seed(0)
-    device = torch.device(args.device)
+
+def growth(head: Mapping, device: str) -> dict[str, dict]:
+    """Seconds and bytes of the head for each row of ``GROWTH``, with their exponents."""
+    result = {}
+    for name, rows in GROWTH.items():
+        loads = [HeadLoad(**{**vars(BASE), **row}) for row in rows]
+        sizes = [_size(load, name) for load in loads]
+        costs = []
+        for load in loads:
+            costs.append(measure_head(head, load, device))
+            print(f'{name}: {load}: {costs[-1]["seconds"]:.2f} s', flush=True)
+        series = {key: [cost[key] for cost in costs] for key in ('seconds', 'bytes')}
+        exponents = {key: growth_exponent(sizes, values) for key, values in series.items()}
+        result[name] = dict(sizes=sizes, **series, exponents=exponents)
+    return result
+
+
+def _size(load: HeadLoad, name: str) -> int:
+    cells = load.map_size[0] * load.map_size[1]
+    # The head's memory is to be linear in voxels and pixels together.
+    return load.voxels + cells if name in ('voxels', 'pixels') else getattr(load, name)
+
+
+def step_table(figures: Mapping, reference: Mapping | None) -> str:
+    parts, total = figures['parts'], figures['step']
+    rows = [['part', 'seconds', 'share']]
+    rows += [[name, f'{s:.3f}', f'{100 * s / total:.1f} %'] for name, s in parts.items()]
+    rows.append(['a step', f'{total:.2f}', ''])
+    rows.append(['loading a sample', f'{figures["loading"]:.3f}', ''])
+    rows.append(['peak memory', f'{figures["peak_bytes"] / 2**30:.2f} GiB', ''])
+    table = AsciiTable(rows).table
+    for name, official in OFFICIAL.items():
+        table += f'\n{name}: {figures[name] / official:.2f} of the official release, measured once'
+    if reference:
+        costs = {k: v for k, v in reference.items() if k != 'loading'}
+        table += f'\nstep: {total / sum(costs.values()):.2f} of the plain reference'
+        if 'loading' in reference:
+            share = figures['loading'] / reference['loading']
+            table += f'\nloading: {share:.2f} of the plain reference'
+    return table
+
+
+def images_of(cfg: Config) -> list[str]:
+    """Paths of the first training sample's images."""
+    from mmdet3d.registry import DATASETS
+
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    model = model.to(device).train()
-    model.data_preprocessor.to(device)
-    model.calib_head.with_pose_loss = args.pose_loss
-    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    parts = Parts(device)
-    for i in range(args.warm_up + args.steps):
-        if i == args.warm_up:
-            parts.seconds.clear()
-        index = list(range(i * args.batch_size, (i + 1) * args.batch_size))
-        step(model, optim_wrapper, dataset, index, parts)
+    return [camera['img_path'] for camera in dataset.get_data_info(0)['images'].values()]
 
-    medians = {name: float(np.median(values)) for name, values in parts.seconds.items()}
-    loading = medians.pop('load (a worker does this)')
-    total = sum(medians.values())
-    if device.type == 'cuda':
-        memory = torch.cuda.max_memory_allocated(device)
-    else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f'{args.config}: batch {args.batch_size}, {device}, {torch.get_num_threads()} threads')
-    print(f'a step: {total:.2f} s (median of {args.steps}); peak memory {memory / 2**30:.2f} GiB')
-    for name, value in medians.items():
-        print(f'  {name:22s} {value:7.3f} s  {100 * value / total:5.1f} %')
-    print(f'loading: {loading / args.batch_size:.3f} s a sample, in one worker')
-    if args.out:
-        figures = dict(seconds=medians, step=total, load=loading, peak_bytes=memory)
-        args.out.write_text(json.dumps(figures, indent=1))
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    cfg = report_user_errors(lambda: prepare(args))
+    figures: dict[str, dict] = {}
+    print(
+        f'{args.config}: batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads'
+    )
+    if 'step' in args.what:
+        figures['step'] = report_user_errors(
+            lambda: measure_steps(
+                cfg, args.device, args.steps, args.warm_up, args.batch_size, args.pose_loss
+            )
+        )
+    if 'reference' in args.what:
+        images = report_user_errors(lambda: images_of(cfg))
+        voxelnet = 'middle_encoder' in cfg.model
+        figures['reference'] = reference_seconds(
+            Reference(cameras=len(images)), images=images, voxelnet=voxelnet
+        )
+        rows = [['plain reference', 'seconds']]
+        rows += [[name, f'{seconds:.3f}'] for name, seconds in figures['reference'].items()]
+        print(AsciiTable(rows).table)
+    if 'step' in figures:
+        print(step_table(figures['step'], figures.get('reference')))
+    if 'head' in args.what:
+        figures['head'] = growth(cfg.model.calib_head, args.device)
+        rows = [['head', 'exponent of seconds', 'exponent of bytes']]
+        for name, series in figures['head'].items():
+            rows.append([name, *(f'{e:.2f}' for e in series['exponents'].values())])
+        print(AsciiTable(rows).table)
+    if 'pnp' in args.what:
+        figures['pnp'] = measure_pnp()
+        rows = [['EPnP', 'value'], *([k, f'{v:.4g}'] for k, v in figures['pnp'].items())]
+        print(AsciiTable(rows).table)
+    if args.out_dir is not None:
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        write_text(args.out_dir / 'benchmark.json', json.dumps(figures, indent=1))
+        if 'head' in figures:
+            plot_growth(figures['head'], args.out_dir / 'growth.png')
+        print(args.out_dir / 'benchmark.json')
+    return 0
 
 
 if __name__ == '__main__':

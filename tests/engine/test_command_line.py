@@ -8,7 +8,9 @@ from nclr_mm.engine.command_line import read_config
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / 'config.py'
-    path.write_text("model = dict(type='Net', init_cfg=None, stages=[dict(n=1), dict(n=2)])\nlr = 0.1\n")
+    path.write_text(
+        "model = dict(type='Net', init_cfg=None, stages=[dict(n=1), dict(n=2)])\nlr = 0.1\n"
+    )
     return path
 
 
