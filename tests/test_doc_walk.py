@@ -41,6 +41,7 @@ REWRITTEN = [
     (r'--sample 7', '--sample 1'),
     (r'00:0-29', '00:0-0'),
     (r'00:34-39', '00:1-1'),
+    (r'00:0-39', '00:0-1'),
     (r'v1\.0-trainval', 'v1.0-mini'),
     (r'iter_\d+\.pth', 'iter_1.pth'),
     (r'epoch_\d+\.pth', 'epoch_1.pth'),
@@ -98,7 +99,7 @@ def folder(tmp_path_factory):
     for layout in ('kitti', 'semantickitti'):
         shutil.copytree(out / f'data/{layout}', out / f'data/streets/{layout}')
     torch.manual_seed(7)
-    for name, config in dict(nclr=PRETRAINING).items():
+    for name, config in dict(nclr=PRETRAINING, segmentation=SEGMENTATION).items():
         torch.save(dict(state_dict=init_model(REPO / config).state_dict()), out / f'{name}.pth')
     for name in (OFFICIAL, Path(PRETRAINING).stem):
         model = MODELS.build(Config.fromfile(out / f'configs/nclr/{name}.py').model)

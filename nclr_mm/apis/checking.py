@@ -73,6 +73,7 @@ def look_at_drive(
                     stored=cameras[i]['lidar2cam'],
                     cam2img=looker.cam2img[i],
                     edges=partial(_edges_of, info['lidar_points'], cameras[i]),
+                    scene=info.get('scene'),
                 )
             )
         progress(index + 1, total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -44,6 +45,7 @@ class CheckedFrame:
         cam2img: (3, 3) of the image that the matched pixels are of.
         edges: gives the frame's edges and the (3, 3) intrinsics of the image that they are of; for
             the alignment.
+        scene: drive that the frame is of, where the data set knows; no window spans two.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CheckedFrame:
     stored: np.ndarray
     cam2img: np.ndarray
     edges: Callable[[], tuple[EdgeFrame, np.ndarray]] | None = None
+    scene: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,9 @@ def check_camera(
     """Compare the stored calibration of a camera with what frames say, one by one and in windows.
 
     Args:
-        frames: in the order of time, of one drive.
+        frames: in the order of time, of one vehicle.
         solver: finds the poses.
-        window: frames a window; windows overlap by half.
+        window: frames a window; windows of one scene overlap by half.
         tolerances: what is let pass of the network's estimates.
         align: at most so many of all frames, evenly chosen, are aligned by their edges after the
             network's estimate (:func:`~nclr_mm.calibration.align_edges`); 0 for none. It takes
@@ -192,10 +195,7 @@ def check_camera(
         return result
 
     single = [deviation(i, i + 1) for i in range(len(frames))]
-    step = max(1, window // 2)
-    last = max(len(frames) - window, 0)
-    begins = sorted({*range(0, last + 1, step), last})
-    windows = [deviation(begin, min(begin + window, len(frames))) for begin in begins]
+    windows = [deviation(begin, end) for begin, end in _windows(frames, window)]
     overall = deviation(0, len(frames), align)
     check = CameraCheck(single, windows, overall)
     known = [i for i, w in enumerate(windows) if w.estimate.verdict != 'failed']
@@ -211,6 +211,18 @@ def check_camera(
     elif overall.exceeds:
         check.verdict = 'off'
     return check
+
+
+def _windows(frames: Sequence[CheckedFrame], size: int) -> list[tuple[int, int]]:
+    """Begin and end of the windows of each run of frames of one scene."""
+    result, first = [], 0
+    for _, scene in groupby(frame.scene for frame in frames):
+        number = len(list(scene))
+        last = max(number - size, 0)
+        begins = sorted({*range(0, last + 1, max(1, size // 2)), last})
+        result += [(first + begin, first + min(begin + size, number)) for begin in begins]
+        first += number
+    return result
 
 
 def _estimate(

@@ -113,7 +113,7 @@ def test_pnp_is_as_accurate_as_opencv():
     found = measure_pnp(repeats=1)
     assert found['rotation_deg'] <= found['opencv_rotation_deg'] < 0.2
     # Refined one by one it takes OpenCV longer than the whole batch here.
-    assert found['forward_backward'] < 6 * found["opencv_refined"]
+    assert found['forward_backward'] < 6 * found['opencv_refined']
 
 
 def bytes_of(**load):

@@ -49,6 +49,12 @@ def test_a_right_calibration():
     assert not any(d.exceeds for d in [*result.frames, *result.windows, result.overall])
 
 
+def test_no_window_spans_two_scenes():
+    frames = [replace(f, scene=s) for f, s in zip(drive([TRUE] * 8), 'aaaaabbc')]
+    windows = check(frames, window=4).windows
+    assert [(w.begin, w.end) for w in windows] == [(0, 4), (1, 5), (5, 7), (7, 8)]
+
+
 @pytest.mark.parametrize(('degrees', 'metres'), [(2, 0), (0, 0.6)])
 def test_a_wrong_calibration(degrees, metres):
     off = disturbance(degrees, metres, seed=3)
