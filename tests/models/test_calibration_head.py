@@ -58,13 +58,9 @@ def scene_of_cells(poses, intrinsics=K, seed=0):
 def plain_head(**kwargs):
     if not kwargs.get('with_pose_loss'):
         kwargs = dict(LOSSES, **kwargs)
-    head = CalibrationHead(
+    return CalibrationHead(
         point_channels=64, num_voxels=512, alignment=dict(type='CosineAlignment'), **kwargs
     )
-    with torch.no_grad():
-        head.point_in.weight.copy_(torch.eye(64))
-        head.point_in.bias.zero_()
-    return head
 
 
 def test_targets_agree_with_opencv():

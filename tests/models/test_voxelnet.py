@@ -120,6 +120,20 @@ def test_it_trains_on_any_batch(numbers):
     assert all(r.pred_calib.lidar2cam.isfinite().all() for r in results)
 
 
+def test_reading_and_the_linear_layer_may_change_places():
+    """Against reading all channels of the map, then the layer."""
+    torch.manual_seed(0)
+    model = small_model().eval()
+    voxels = batch(model, [200, 100], training=False)['inputs']['voxels']
+    read = {}
+    model.neck.register_forward_hook(lambda module, inputs, maps: read.update(bev=maps[0]))
+    with torch.no_grad():
+        found = model.extract_point_feat(voxels)
+        grid = voxels['counts'], model.point_cloud_range, model.voxel_size
+        wide = read_bev(read['bev'], voxels['xyz'], *grid)
+        torch.testing.assert_close(found, model.calib_head.point_in(wide), atol=1e-5, rtol=1e-4)
+
+
 def test_voxels_carry_the_means_of_their_points():
     model = small_model()
     inputs = batch(model, [50, 30])['inputs']

@@ -40,8 +40,8 @@ class NCLR(Base3DDetector):
         self.calib_head = MODELS.build(calib_head)
 
     def extract_point_feat(self, voxels: dict) -> Tensor:
-        """Run the point branch on the data preprocessor's ``voxels``; returns (Nv, Cp)."""
-        return self.backbone(voxels['voxels'], voxels['coors'])
+        """Run the point branch on the data preprocessor's ``voxels``; returns (Nv, C)."""
+        return self.calib_head.point_in(self.backbone(voxels['voxels'], voxels['coors']))
 
     def extract_img_feat(self, imgs: Tensor) -> Tensor:
         """Run the image branch on images (B, V, 3, H, W); returns (B*V, C, h, w)."""
@@ -54,12 +54,12 @@ class NCLR(Base3DDetector):
             inputs: ``voxels`` and ``imgs`` of the data preprocessor.
 
         Returns:
-            Voxel features (Nv, Cp) and image features (B*V, C, h, w).
+            Voxel features (Nv, C) and image features (B*V, C, h, w).
         """
         return self.extract_point_feat(inputs['voxels']), self.extract_img_feat(inputs['imgs'])
 
     def extract_scene(self, inputs: dict, data_samples: list) -> Scene:
-        """Run both branches and hand their features to the head's form."""
+        """Run both branches and bring their features into the head's form."""
         point_features, image_features = self.extract_feat(inputs)
         image_size = tuple(inputs['imgs'].shape[-2:])
         return self.calib_head.make_scene(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mmdet3d.registry import MODELS
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..layers.bev import read_bev
 from ..layers.norms import running_statistics_if_alone
@@ -56,15 +57,17 @@ class NCLRVoxelNet(NCLR):
             (Nv, C) features of the voxels, read from the BEV map at their mean positions.
         """
         coors, counts = voxels['coors'], voxels['counts']
+        point_in = self.calib_head.point_in
         if not sum(counts):
-            branch = (self.middle_encoder, self.backbone, self.neck)
+            branch = (self.middle_encoder, self.backbone, self.neck, point_in)
             touched = sum(p.sum() for module in branch for p in module.parameters()) * 0
-            channels = sum(block[0].out_channels for block in self.neck.deblocks)
-            return voxels['xyz'].new_zeros((0, channels)) + touched
+            return voxels['xyz'].new_zeros((0, point_in.out_features)) + touched
         features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
         # All stages of SparseEncoder but the first halve the grid along x and y; SECOND has four.
         stride = 2 ** (self.middle_encoder.stage_num - 1)
         with running_statistics_if_alone(self.middle_encoder, coors[:, [0, 2, 3]], stride):
             features = self.middle_encoder(features, coors, len(counts))
         (bev,) = self.neck(self.backbone(features))
+        # Interpolation and a linear layer may change places: 64 channels are read, not 512.
+        bev = F.conv2d(bev, point_in.weight[..., None, None], point_in.bias)
         return read_bev(bev, voxels['xyz'], counts, self.point_cloud_range, self.voxel_size)

@@ -210,6 +210,7 @@ class CalibrationHead(BaseModule):
             return None if cfg is None else MODELS.build(dict(defaults, **cfg))
 
         alignment = alignment or dict(type='CosineAlignment')
+        #: brings voxel features to C channels; the detector applies it, where it costs least
         self.point_in = nn.Linear(point_channels, channels)
         self.alignment = build(alignment, channels=channels)
         self.fusion = build(fusion, channels=channels)
@@ -259,10 +260,10 @@ class CalibrationHead(BaseModule):
         data_samples: list,
         image_size: tuple[int, int],
     ) -> Scene:
-        """Bring features to C channels, pad the samples, and collect the cameras.
+        """Pad the samples, and collect the cameras.
 
         Args:
-            point_features: (Nv, point_channels) voxel features.
+            point_features: (Nv, C) voxel features, after ``point_in``.
             voxels: ``xyz`` (Nv, 3) positions in metres and ``counts``, voxels of each sample.
             image_features: (B*V, C, h, w) image features.
             data_samples: B data samples with ``cam2img`` (V, 3, 3) and ``lidar2cam`` (V, 4, 4) in
@@ -287,7 +288,7 @@ class CalibrationHead(BaseModule):
         cameras = Cameras.from_samples(data_samples, image_size, map_size, image_features.device)
         pixels = image_features.flatten(2).transpose(1, 2)
         pixels = pixels.unflatten(0, cameras.cam2img.shape[:2])
-        return Scene(pad(voxels['xyz']), mask, pad(self.point_in(point_features)), pixels, cameras)
+        return Scene(pad(voxels['xyz']), mask, pad(point_features), pixels, cameras)
 
     def draw(self, scene: Scene, targets: Targets) -> tuple[Tensor, Tensor]:
         """Draw the voxels of each camera: index and valid, both (B, V, P)."""
