@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os.path as osp
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
 from .checks import check_intrinsics, check_rigid
-from .infos import read_infos
+from .infos import join_inside, read_infos
 
 
 @DATASETS.register_module()
@@ -31,6 +30,8 @@ class CalibrationDataset(BaseDataset):
             all of the first entry.
         repeats: how many times an epoch goes through the samples. ``repeat_idx`` counts the rounds,
             so that perturbations seeded by sample differ between them.
+        outside_root: whether paths of the info file may lead out of ``data_root`` (absolute, or
+            with ``..``), which lets whoever wrote it choose any file that you can read.
         pipeline, test_mode, indices and others: as in mmengine's BaseDataset.
 
     Each item of the pipeline's input has ``sample_idx``, ``repeat_idx``, ``lidar_points`` and
@@ -57,6 +58,7 @@ class CalibrationDataset(BaseDataset):
         data_prefix: dict[str, str] | None = None,
         cameras: Sequence[str] | None = None,
         repeats: int = 1,
+        outside_root: bool = False,
         pipeline: Sequence[dict | Callable] = (),
         **kwargs,
     ) -> None:
@@ -64,6 +66,7 @@ class CalibrationDataset(BaseDataset):
             raise ValueError(f'repeats must be at least 1, got {repeats}.')
         self.cameras = self.CAMERAS if cameras is None else tuple(cameras)
         self.repeats = repeats
+        self.outside_root = outside_root
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -150,7 +153,8 @@ class CalibrationDataset(BaseDataset):
         return image
 
     def _join(self, prefix: str, path: str) -> str:
-        return osp.join(self.data_prefix.get(prefix, self.data_root), path)
+        folder = self.data_prefix.get(prefix, self.data_root)
+        return join_inside(folder, path, self.outside_root)
 
     def _check_matrices(self, samples: list[dict]) -> None:
         for key, check in (('cam2img', check_intrinsics), ('lidar2cam', check_rigid)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import os.path as osp
 
 from mmengine.fileio import load
@@ -11,6 +12,27 @@ def require_info_file(path: str, create_command: str) -> None:
     """Raise FileNotFoundError, with the command that makes it, where an info file is missing."""
     if not osp.isfile(path):
         raise FileNotFoundError(f'The info file {path} is missing; it is made by {create_command}.')
+
+
+def join_inside(folder: str, path: str, outside_root: bool) -> str:
+    """Join a folder of the config and a path of an info file.
+
+    Args:
+        folder: from the config.
+        path: from the info file, which may come from elsewhere.
+        outside_root: whether it may lead out of the folder.
+
+    Raises:
+        ValueError: if it does and may not.
+    """
+    if not outside_root and (
+        osp.isabs(path) or '://' in path or osp.normpath(path).split(os.sep)[0] == os.pardir
+    ):
+        raise ValueError(
+            f'the path {path} leads out of {folder or "the data root"}; set outside_root=True of '
+            'the data set if you trust the info file'
+        )
+    return osp.join(folder, path)
 
 
 def read_infos(path: str, create_command: str) -> dict:

@@ -200,6 +200,18 @@ FAULTS = {
     ),
     'no metainfo': (lambda i: i.pop('metainfo'), r"must hold a dict with the dict 'metainfo'"),
     'no list': (lambda i: i.update(data_list=None), r"and the list 'data_list'"),
+    'image outside of the root': (
+        lambda i: image_of(i).update(img_path='a/../../secret.jpg'),
+        r'CAM_BACK: the img_path is unfit: the path a/\.\./\.\./secret\.jpg leads out of',
+    ),
+    'scan anywhere': (
+        lambda i: i['data_list'][1]['lidar_points'].update(lidar_path='/etc/passwd'),
+        r'the path /etc/passwd leads out of .* outside_root=True',
+    ),
+    'scan on another machine': (
+        lambda i: i['data_list'][1]['lidar_points'].update(lidar_path='http://host/scan.bin'),
+        r'the path http://host/scan\.bin leads out of',
+    ),
     'lidar2cam that mirrors': (
         lambda i: image_of(i).update(lidar2cam=np.diag([-1.0, 1, 1, 1]).tolist()),
         r'lidar2cam of sample 1, CAM_BACK is not a rigid motion',
@@ -248,3 +260,12 @@ def test_sizes_may_be_numpys(nuscenes_config, info_files, tmp_path):
     path.write_bytes(pickle.dumps(infos))
     info = DATASETS.build(dict(nuscenes_config, ann_file=str(path))).get_data_info(1)
     assert type(info['images']['CAM_BACK']['width']) is int
+
+
+def test_paths_outside_of_the_root_where_they_are_allowed(nuscenes_config, info_files, tmp_path):
+    infos = copy.deepcopy(stored(info_files['nuscenes']))
+    image_of(infos).update(img_path='/elsewhere/image.jpg')
+    path = tmp_path / 'infos.pkl'
+    path.write_bytes(pickle.dumps(infos))
+    dataset = DATASETS.build(dict(nuscenes_config, ann_file=str(path), outside_root=True))
+    assert dataset.get_data_info(1)['images']['CAM_BACK']['img_path'] == '/elsewhere/image.jpg'

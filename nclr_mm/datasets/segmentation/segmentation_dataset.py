@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from mmdet3d.datasets import Seg3DDataset
 from mmdet3d.registry import DATASETS
 
-from ..infos import read_infos
+from ..infos import join_inside, read_infos
 from ..subsets import SCENES, check_choice, choose_and_report
 from . import label_maps
 from .label_maps import LabelMap
@@ -32,6 +32,7 @@ class SegmentationDataset(Seg3DDataset):
         offset: shifts the choice, for repeats.
         repeats: how many times an epoch goes through the chosen frames.
         panoptic: whether the frames must have panoptic labels.
+        outside_root: whether paths of the info file may lead out of ``data_root``.
         pipeline, test_mode and others: as in mmdet3d's Seg3DDataset.
 
     Raises:
@@ -57,6 +58,7 @@ class SegmentationDataset(Seg3DDataset):
         offset: int = 0,
         repeats: int = 1,
         panoptic: bool = False,
+        outside_root: bool = False,
         pipeline: Sequence[dict | Callable] = (),
         metainfo: dict | None = None,
         **kwargs,
@@ -70,6 +72,7 @@ class SegmentationDataset(Seg3DDataset):
         check_choice(self.fraction, self.protocol, self.offset)
         self.repeats = repeats
         self.panoptic = panoptic
+        self.outside_root = outside_root
         prefix = dict(self.DATA_PREFIX, **(data_prefix or {}))
         for key in ('pts', 'img', 'pts_semantic_mask', 'pts_panoptic_mask'):
             prefix.setdefault(key, '')
@@ -153,17 +156,23 @@ class SegmentationDataset(Seg3DDataset):
                 'without them, give test_dataloader.dataset.load_eval_anns=False.'
             )
         prefix = self.data_prefix[key.removesuffix('_path')]
-        first = osp.join(prefix, entries[0][key])
+        first = self._join(key.removesuffix('_path'), entries[0][key])
         if '://' not in first and not osp.exists(first):
             raise FileNotFoundError(
                 f'{first}, the first label file of {self.ann_file}, is missing: data_prefix gives '
                 f'the folder of the label files (now {prefix}), which may name a version.'
             )
 
+    def _join(self, prefix: str, path: str) -> str:
+        try:
+            return join_inside(self.data_prefix[prefix], path, self.outside_root)
+        except ValueError as error:
+            raise ValueError(f'{self.ann_file}: {error}.') from error
+
     def parse_data_info(self, info: dict) -> dict:
         """Keep what segmentation needs of an entry, with full paths; read by mmdet3d's loaders."""
         scan = dict(info['lidar_points'])
-        scan['lidar_path'] = osp.join(self.data_prefix['pts'], scan['lidar_path'])
+        scan['lidar_path'] = self._join('pts', scan['lidar_path'])
         sample = dict(
             sample_name=str(info['sample_idx']),
             lidar_points=scan,
@@ -178,7 +187,7 @@ class SegmentationDataset(Seg3DDataset):
             sample['lidar_token'] = scan['sample_data_token']
         for key in ('pts_semantic_mask', 'pts_panoptic_mask'):
             if f'{key}_path' in info:
-                sample[f'{key}_path'] = osp.join(self.data_prefix[key], info[f'{key}_path'])
+                sample[f'{key}_path'] = self._join(key, info[f'{key}_path'])
         if self.test_mode and self.load_eval_anns:
             sample['eval_ann_info'] = {}
         return sample
