@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,34 +45,38 @@ def shipped_weights() -> Path:
     return found[0]
 
 
-def run(*arguments: object) -> int:
-    print('\n$ python', *arguments, flush=True)
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT).returncode
+def simulate(out: Path, seed: int, frames: int) -> Path:
+    """A street below ``out``, in the layout of SemanticKITTI; returns its info file."""
+    from nclr_mm.datasets.converters import create_semantickitti_infos
+    from nclr_mm.datasets.converters.sequences import parse_splits
+    from nclr_mm.simulation.generate import generate
+
+    # In this process: a worker would begin with half a minute of imports.
+    root = generate(out, frames, seed, 'semantickitti', scenes=1, overwrite=True)
+    return create_semantickitti_infos(root, splits=parse_splits([f'street=00:0-{frames - 1}']))[
+        'street'
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out_dir.resolve()
     try:
+        if args.frames < 1 or args.seed < 0:
+            raise ValueError('--frames must be at least 1, and --seed at least 0.')
         weights = shipped_weights()
-    except FileNotFoundError as error:
+        infos = simulate(out / 'street', args.seed, args.frames)
+    except (OSError, ValueError) as error:
         print(f'quickstart: {error}', file=sys.stderr)
         return 2
-    root = out / 'street/semantickitti'
-    simulate = [f'{TOOLS}/create_data.py', 'simulation', '--out', root.parent, '--overwrite']
-    simulate += ['--layout', root.name, '--frames', args.frames, '--scenes', 1]
-    simulate += ['--seed', args.seed, '--workers', min(4, os.cpu_count() or 1)]
-    infos = [f'{TOOLS}/create_data.py', root.name, '--root-path', root]
-    infos += ['--split', f'street=00:0-{args.frames - 1}']
-    for command in (simulate, infos):
-        if run(*command):
-            return 1
-    return run(*calibrate(root, out, weights))
+    command = [str(part) for part in calibrate(infos, out, weights)]
+    print('\n$ python', *command, flush=True)
+    return subprocess.run([sys.executable, *command], cwd=ROOT).returncode
 
 
-def calibrate(root: Path, out: Path, weights: Path) -> list:
+def calibrate(infos: Path, out: Path, weights: Path) -> list:
     """The command that calibrates the street's frames, with files for what it needs."""
-    frames = load(root / f'{root.name}_infos_street.pkl')['data_list']
+    root, frames = infos.parent, load(infos)['data_list']
     camera = frames[0]['images']['image_2']
     (out / 'intrinsics.json').write_text(json.dumps(dict(image_2=camera['cam2img'])))
     (out / 'truth.json').write_text(json.dumps(dict(image_2=camera['lidar2cam'])))

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nclr_mm.apis import init_model
+from nclr_mm.calibration import pose_distance
 
 SMALL = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
 SECOND = 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
@@ -67,6 +69,16 @@ def test_a_failing_step_ends_it(rebuild, capsys):
     assert 'rebuild: failed' in capsys.readouterr().err
 
 
+def test_the_shipped_weights_calibrate_a_street_that_they_have_not_seen(load_tool, tmp_path):
+    assert load_tool('quickstart').main(['-o', str(tmp_path)]) == 0
+    (found,) = json.loads((tmp_path / 'extrinsics.json').read_text())['cameras'].values()
+    assert found['verdict'] == 'ok'
+    # 0.88 deg and 0.25 m when they were published.
+    truth = np.array(json.loads((tmp_path / 'truth.json').read_text())['image_2'])
+    rotation, translation = pose_distance(np.array(found['lidar2cam']), truth)
+    assert rotation < 2 and translation < 0.6
+
+
 def test_quickstart(load_tool, repo, tmp_path, monkeypatch):
     tool = load_tool('quickstart')
     torch.manual_seed(7)
@@ -82,6 +94,8 @@ def test_quickstart(load_tool, repo, tmp_path, monkeypatch):
 
 def test_quickstart_without_weights(load_tool, tmp_path, monkeypatch, capsys):
     tool = load_tool('quickstart')
+    assert tool.main(['-o', str(tmp_path / 'out'), '--frames', '0']) == 2
+    assert '--frames must be at least 1' in capsys.readouterr().err
     monkeypatch.setattr(tool, 'ROOT', tmp_path)
     assert tool.main(['-o', str(tmp_path / 'out')]) == 2
     assert 'tools/rebuild.py' in capsys.readouterr().err
