@@ -95,6 +95,8 @@ def folder(tmp_path_factory):
         short(Config.fromfile(REPO / leaf)).dump(out / leaf)
     for layout in LAYOUTS:
         root = generate(out / 'data', 4, 5, layout, scenes=2, workers=2, progress=False)
+        if layout == 'nuscenes':
+            name_as_official(root)
         run(out, f'python tools/create_data.py {layout} --root-path {root}')
     for layout in ('kitti', 'semantickitti'):
         shutil.copytree(out / f'data/{layout}', out / f'data/streets/{layout}')
@@ -110,6 +112,18 @@ def folder(tmp_path_factory):
             torch.save(model.img_backbone.state_dict(), out / 'resnet50.pth')
     reader_files(out)
     return out
+
+
+def name_as_official(root: Path) -> None:
+    """Give the scenes names of the official splits, which nuScenes' own metric looks up."""
+    splits = root / 'splits.json'
+    validation = json.loads(splits.read_text())['val']
+    table = root / 'v1.0-mini/scene.json'
+    scenes = json.loads(table.read_text())
+    for scene in scenes:
+        scene['name'] = 'scene-0103' if scene['name'] in validation else 'scene-0061'
+    table.write_text(json.dumps(scenes))
+    splits.unlink()
 
 
 def short(cfg: Config) -> Config:
