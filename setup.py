@@ -44,6 +44,7 @@ setup(
         'pillow>=9',
         'poselib>=2.0.4',
         'pyquaternion>=0.9.9',
+        'pyyaml>=5.1',
         'scikit-learn>=1.3',
         'scipy>=1.9',
         'shapely>=2',

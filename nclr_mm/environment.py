@@ -89,6 +89,7 @@ REQUIREMENTS = (
     Requirement('pillow', '>=9', 'pip install "pillow>=9"'),
     Requirement('poselib', '>=2.0.4', 'pip install "poselib>=2.0.4"'),
     Requirement('pyquaternion', '>=0.9.9', 'pip install "pyquaternion>=0.9.9"'),
+    Requirement('pyyaml', '>=5.1', 'pip install "pyyaml>=5.1"'),
     Requirement('scikit-learn', '>=1.3', 'pip install "scikit-learn>=1.3"'),  # HDBSCAN
     Requirement('scipy', '>=1.9', 'pip install "scipy>=1.9"'),
     Requirement('shapely', '>=2', 'pip install "shapely>=2"'),

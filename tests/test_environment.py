@@ -31,6 +31,7 @@ FIT = {
     'pillow': '13.0.0',
     'poselib': '2.0.5',
     'pyquaternion': '0.9.9',
+    'pyyaml': '6.0.3',
     'scikit-learn': '1.9.1',
     'scipy': '1.17.1',
     'shapely': '2.0.7',
@@ -157,7 +158,7 @@ def test_what_the_package_imports_is_checked(repo):
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split('.')[0])
     imported -= {*sys.stdlib_module_names, 'nclr_mm', 'packaging'}
-    names = {'cv2': 'opencv (cv2)', 'PIL': 'pillow', 'sklearn': 'scikit-learn'}
+    names = {'cv2': 'opencv (cv2)', 'PIL': 'pillow', 'sklearn': 'scikit-learn', 'yaml': 'pyyaml'}
     checked = {requirement.name for requirement in REQUIREMENTS}
     assert {names.get(module, module) for module in imported} <= checked
 
