@@ -60,7 +60,7 @@ demo: install
 # A worker for each core, of about 1 GB each; more threads in a worker would only compete.
 test: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile \
-		</dev/null
+		--no-loadscope-reorder </dev/null
 
 test-slow: install
 	$(PY) -m pytest -m slow </dev/null

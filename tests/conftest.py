@@ -10,6 +10,11 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what starts programs: begun last, it would leave one worker alone at the end."""
+    items.sort(key=lambda item: REPO / 'tests/tools' not in item.path.parents)
+
+
 @pytest.fixture(scope='session')
 def real_data() -> Path:
     """Folder of real sensor frames (`NCLR_DATA`), or a skip with the reason."""
