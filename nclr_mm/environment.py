@@ -98,6 +98,12 @@ REQUIREMENTS = (
 )
 
 
+def missing_extra(error: ModuleNotFoundError, extra: str) -> str:
+    """What is missing, and the command that installs it with an extra of this package."""
+    package = (error.name or '').partition('.')[0]
+    return f'{package} is not installed; mend it with: pip install -e ".[{extra}]"'
+
+
 def installed_distributions() -> dict[str, str]:
     """Names (normalised as in PEP 503) and versions of all installed distributions."""
     found: dict[str, str] = {}

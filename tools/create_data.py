@@ -119,9 +119,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             create_infos(args)
     except ModuleNotFoundError as error:
-        package = (error.name or '').partition('.')[0]
-        extra = 'sim' if 'simulation' in argv else 'nuscenes'
-        return _fail(f'{package} is not installed; mend it with: pip install -e ".[{extra}]"')
+        from nclr_mm.environment import missing_extra
+
+        return _fail(missing_extra(error, 'sim' if 'simulation' in argv else 'nuscenes'))
     except (OSError, ValueError) as error:
         return _fail(str(error))
     return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from mmengine.fileio import load
 
 from nclr_mm.engine.command_line import home_of
+from nclr_mm.environment import missing_extra
 
 ROOT, TOOLS, CONFIGS = home_of(__file__)
 CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -66,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError('--frames must be at least 1, and --seed at least 0.')
         weights = shipped_weights()
         infos = simulate(out / 'street', args.seed, args.frames)
+    except ModuleNotFoundError as error:
+        print(f'quickstart: {missing_extra(error, "sim")}', file=sys.stderr)
+        return 2
     except (OSError, ValueError) as error:
         print(f'quickstart: {error}', file=sys.stderr)
         return 2

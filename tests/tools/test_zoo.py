@@ -96,6 +96,14 @@ def test_quickstart_without_weights(load_tool, tmp_path, monkeypatch, capsys):
     tool = load_tool('quickstart')
     assert tool.main(['-o', str(tmp_path / 'out'), '--frames', '0']) == 2
     assert '--frames must be at least 1' in capsys.readouterr().err
+
+    def without_ray_caster(*args):
+        raise ModuleNotFoundError(name='embreex')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, 'simulate', without_ray_caster)
+        assert tool.main(['-o', str(tmp_path / 'out')]) == 2
+    assert 'embreex is not installed; mend it with: pip install' in capsys.readouterr().err
     monkeypatch.setattr(tool, 'ROOT', tmp_path)
     assert tool.main(['-o', str(tmp_path / 'out')]) == 2
     assert 'tools/rebuild.py' in capsys.readouterr().err
