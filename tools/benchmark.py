@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.benchmark import (
+    VARIANTS,
     HeadLoad,
     Reference,
     growth_exponent,
+    host_trips,
+    loading_rate,
     measure_head,
     measure_pnp,
     measure_steps,
+    measure_throughput,
     reference_seconds,
+    top_kernels,
+    with_options,
 )
 from nclr_mm.engine.command_line import read_config, report_user_errors
 from nclr_mm.visualization.growth import plot_growth
 from nclr_mm.visualization.report import write_text
 
-WHAT = ('step', 'reference', 'head', 'pnp')
+WHAT = ('step', 'reference', 'head', 'pnp', 'variants', 'kernels', 'trips', 'workers')
 # A step of the official release's VoxelNet branch and what loading its sample took, measured once
 # on two cores of a server: seconds, bytes, seconds (docs/performance.md).
 OFFICIAL = dict(step=11.5, peak_bytes=5.5e9, loading=0.116)
@@ -56,12 +64,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=WHAT,
         default=['step', 'reference'],
         help='step: training steps and loading; reference: the plain reference; head: growth with '
-        'cameras, batch, voxels and pixels; pnp: batched EPnP against OpenCV; default: step '
-        'reference',
+        'cameras, batch, voxels and pixels; pnp: batched EPnP against OpenCV; variants: precision, '
+        'memory format, optimiser and compilation, each alone and together; kernels: the ten '
+        'costliest of a step; trips: where a GPU is waited for; workers: samples a second that '
+        'loader workers bring; default: step reference',
     )
     parser.add_argument('-n', '--steps', type=int, default=5, help='that are timed')
     parser.add_argument('--warm-up', type=int, default=2, help='steps before them')
     parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument(
+        '--variants', nargs='+', choices=VARIANTS, default=list(VARIANTS), help='default: all'
+    )
+    parser.add_argument(
+        '--workers', nargs='+', type=int, default=[1], metavar='N', help='numbers of loader workers'
+    )
     parser.add_argument('--pose-loss', action='store_true', help='with the pose loss on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('-o', '--out-dir', type=Path, help='for benchmark.json and growth.png')
@@ -73,8 +89,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Config:
     """The config; what is wrong with the arguments is found here."""
-    if args.steps < 1 or args.batch_size < 1 or args.warm_up < 0:
-        raise ValueError('--steps and --batch-size must be at least 1, --warm-up at least 0.')
+    if min(args.steps, args.batch_size, *args.workers) < 1 or args.warm_up < 0:
+        raise ValueError(
+            '--steps, --batch-size and --workers must be at least 1, --warm-up at least 0.'
+        )
+    if 'trips' in args.what and torch.device(args.device).type != 'cuda':
+        raise ValueError(f'--what trips needs a GPU; --device is {args.device}.')
     cfg = read_config(args.config, args.cfg_options)
     if 'calib_head' not in cfg.get('model', {}):
         raise ValueError(f'{args.config} is no pretraining config: its model has no calib_head.')
@@ -123,6 +143,51 @@ def step_table(figures: Mapping, reference: Mapping | None) -> str:
     return table
 
 
+def variant_figures(cfg: Config, args: argparse.Namespace) -> dict[str, dict]:
+    """Throughput of each variant; printed as it is measured."""
+    figures = {}
+    for name in args.variants:
+        figures[name] = measure_throughput(
+            with_options(cfg, VARIANTS[name]),
+            args.device,
+            args.steps,
+            args.warm_up,
+            args.batch_size,
+            args.pose_loss,
+        )
+        print(f'{name}: {figures[name]["samples_per_second"]:.2f} samples a second', flush=True)
+    return figures
+
+
+def variant_table(figures: Mapping[str, Mapping]) -> str:
+    first = next(iter(figures.values()))['samples_per_second']
+    rows = [['variant', 'samples/s', 'ratio', 'step', 'peak memory', 'mean loss', 'warm-up']]
+    for name, row in figures.items():
+        rows.append(
+            [
+                name,
+                f'{row["samples_per_second"]:.2f}',
+                f'{row["samples_per_second"] / first:.2f}',
+                f'{row["seconds"]:.3f} s',
+                f'{row["peak_bytes"] / 2**30:.2f} GiB',
+                f'{sum(row["losses"]) / len(row["losses"]):.4f}',
+                f'{row["warm_up_seconds"]:.0f} s',
+            ]
+        )
+    return AsciiTable(rows).table
+
+
+def kernel_table(figures: Mapping) -> str:
+    total = figures['kernel_seconds']
+    rows = [['kernel', 'calls', 'ms', 'share']]
+    for row in figures['kernels']:
+        share = f'{100 * row["seconds"] / total:.1f} %'
+        rows.append([row['name'][:80], row['calls'], f'{1000 * row["seconds"]:.1f}', share])
+    table = AsciiTable(rows).table
+    step = figures['seconds']
+    return f'{table}\nall kernels: {total:.3f} s; the step under the profiler: {step:.3f} s'
+
+
 def images_of(cfg: Config) -> list[str]:
     """Paths of the first training sample's images."""
     from mmdet3d.registry import DATASETS
@@ -134,6 +199,8 @@ def images_of(cfg: Config) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     cfg = report_user_errors(lambda: prepare(args))
+    # Of its information, how each weight was initialised is a thousand lines.
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
     figures: dict[str, dict] = {}
     print(
         f'{args.config}: batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads'
@@ -164,6 +231,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if 'pnp' in args.what:
         figures['pnp'] = measure_pnp()
         rows = [['EPnP', 'value'], *([k, f'{v:.4g}'] for k, v in figures['pnp'].items())]
+        print(AsciiTable(rows).table)
+    device, batch = args.device, args.batch_size
+    if 'variants' in args.what:
+        figures['variants'] = report_user_errors(lambda: variant_figures(cfg, args))
+        print(variant_table(figures['variants']))
+    if 'kernels' in args.what:
+        figures['kernels'] = report_user_errors(
+            lambda: top_kernels(cfg, device, batch, args.pose_loss)
+        )
+        print(kernel_table(figures['kernels']))
+    if 'trips' in args.what:
+        figures['trips'] = report_user_errors(
+            lambda: host_trips(cfg, device, batch, args.pose_loss)
+        )
+        rows = [['the host waits at', 'times a step'], *figures['trips'].items()]
+        print(AsciiTable(rows).table)
+    if 'workers' in args.what:
+        figures['workers'] = report_user_errors(lambda: loading_rate(cfg, args.workers))
+        rows = [['workers', 'samples/s']]
+        rows += [[number, f'{rate:.1f}'] for number, rate in figures['workers'].items()]
         print(AsciiTable(rows).table)
     if args.out_dir is not None:
         args.out_dir.mkdir(parents=True, exist_ok=True)

@@ -4,17 +4,32 @@ from .head import HeadLoad, measure_head
 from .pnp import measure_pnp
 from .reference import Reference, reference_seconds
 from .step import measure_steps
-from .timing import Clock, growth_exponent, median_seconds, peak_tensor_bytes
+from .timing import Clock, growth_exponent, median_seconds, peak_bytes, peak_tensor_bytes
+from .variants import (
+    VARIANTS,
+    host_trips,
+    loading_rate,
+    measure_throughput,
+    top_kernels,
+    with_options,
+)
 
 __all__ = [
+    'VARIANTS',
     'Clock',
     'HeadLoad',
     'Reference',
     'growth_exponent',
+    'host_trips',
+    'loading_rate',
     'measure_head',
     'measure_pnp',
     'measure_steps',
+    'measure_throughput',
     'median_seconds',
+    'peak_bytes',
     'peak_tensor_bytes',
     'reference_seconds',
+    'top_kernels',
+    'with_options',
 ]

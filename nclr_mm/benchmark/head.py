@@ -71,6 +71,7 @@ def random_scene(load: HeadLoad, channels: int, device: torch.device, seed: int 
             (height, width),
             load.map_size,
         ),
+        fewest=load.voxels,
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from torch import nn
 
-from .timing import Clock
+from .timing import Clock, peak_bytes
 
 __all__ = ['LOADING', 'build_training', 'measure_steps']
 
@@ -90,7 +90,7 @@ def measure_steps(
         of the timed steps.
     """
     device = torch.device(device)
-    torch.manual_seed(0)
+    set_random_seed(0)
     model, optimiser, dataset = build_training(cfg, device, pose_loss)
     clock, losses = Clock(device), []
     for i in range(warm_up + steps):
@@ -101,10 +101,10 @@ def measure_steps(
         losses.append(_step(model, optimiser, dataset, index, clock))
     parts = clock.medians()
     loading = parts.pop(LOADING) / batch_size
-    if device.type == 'cuda':
-        peak = torch.cuda.max_memory_allocated(device)
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return dict(
-        parts=parts, step=sum(parts.values()), loading=loading, peak_bytes=peak, losses=losses
+        parts=parts,
+        step=sum(parts.values()),
+        loading=loading,
+        peak_bytes=peak_bytes(device),
+        losses=losses,
     )

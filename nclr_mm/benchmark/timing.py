@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import resource
 import statistics
 import time
 from collections import defaultdict
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ['Clock', 'growth_exponent', 'median_seconds', 'peak_tensor_bytes']
+__all__ = ['Clock', 'growth_exponent', 'median_seconds', 'peak_bytes', 'peak_tensor_bytes']
 
 
 class Clock:
@@ -62,6 +63,14 @@ def median_seconds(
         call()
         clock.stop('warm-up' if i < warm_up else 'call')
     return clock.medians()['call']
+
+
+def peak_bytes(device: torch.device | str = 'cpu') -> int:
+    """Most memory at once: on a GPU of tensors, on CPUs resident since the process began."""
+    device = torch.device(device)
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def peak_tensor_bytes(call: Callable[[], object], device: torch.device | str = 'cpu') -> int:

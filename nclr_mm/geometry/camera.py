@@ -100,10 +100,12 @@ def _affine_pixels(
 ) -> Tensor:
     """Intrinsics after `u' = scale_x u + shift_x`, `v' = scale_y v + shift_y`."""
 
+    def column(value: float | Tensor) -> float | Tensor:
+        # A number stays one: as a tensor it would travel to the device.
+        return value.to(cam2img).unsqueeze(-1) if isinstance(value, Tensor) else float(value)
+
     def row(index: int, scale: float | Tensor, shift: float | Tensor) -> Tensor:
-        scale = torch.as_tensor(scale).to(cam2img).unsqueeze(-1)
-        shift = torch.as_tensor(shift).to(cam2img).unsqueeze(-1)
-        return scale * cam2img[..., index, :] + shift * cam2img[..., 2, :]
+        return column(scale) * cam2img[..., index, :] + column(shift) * cam2img[..., 2, :]
 
     rows = [row(0, scale_x, shift_x), row(1, scale_y, shift_y), cam2img[..., 2, :]]
     return torch.stack(torch.broadcast_tensors(*rows), dim=-2)

@@ -16,12 +16,13 @@ FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 BACKWARD = FORWARD @ np.diag([-1.0, -1, 1, 1])
 
 
-def small_model(**head):
+def small_model(channels_last=False, compile_dense=False, **head):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/nclr_minkunet-small_lite0.py').model
     cfg.backbone.base_channels = 8
     cfg.backbone.encoder_channels = [8, 8, 16, 16]
     cfg.backbone.decoder_channels = [16, 16, 8, 8]
     cfg.calib_head.update(dict(point_channels=8, num_voxels=64), **head)
+    cfg.update(channels_last=channels_last, compile_dense=compile_dense)
     return MODELS.build(cfg)
 
 
@@ -223,3 +224,41 @@ def test_features_are_kept_when_asked_for(features):
     kept = index[pred.match_mask[0][index[:, 1]]]
     assert len(kept)
     torch.testing.assert_close(best[kept[:, 0]], pred.match_scores[0][kept[:, 1]])
+
+
+def dense_weights(module):
+    return [p for p in module.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+
+
+def test_channels_last_changes_nothing_but_the_order_in_memory():
+    torch.manual_seed(0)
+    plain = small_model().train()
+    last = small_model(channels_last=True).train()
+    last.load_state_dict(plain.state_dict())
+    weights = dense_weights(last.img_backbone) + dense_weights(last.img_neck)
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    images = batch(plain, [cloud(50)])['inputs']['imgs']
+    torch.testing.assert_close(
+        last.extract_img_feat(images), plain.extract_img_feat(images), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_compilation_keeps_the_names_of_the_weights(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda module: compiled.append(module))
+    model = small_model(compile_dense=True)
+    assert compiled == [model.img_backbone, model.img_neck]
+    assert model.state_dict().keys() == small_model().state_dict().keys()
+
+
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_features():
+    torch.manual_seed(0)
+    plain, compiled = small_model().eval(), small_model(compile_dense=True).eval()
+    compiled.load_state_dict(plain.state_dict())
+    images = batch(plain, [cloud(50)])['inputs']['imgs']
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled.extract_img_feat(images), plain.extract_img_feat(images), atol=1e-4, rtol=1e-4
+        )

@@ -80,9 +80,10 @@ K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
 FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
-def small_model():
+def small_model(channels_last=False):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/nclr_second-small_lite0.py').model
     cfg.calib_head.update(num_voxels=64)
+    cfg.channels_last = channels_last
     return MODELS.build(cfg)
 
 
@@ -161,6 +162,14 @@ def test_state_dict_has_the_names_of_mmdet3ds_second():
     second = MODELS.build(copy.deepcopy(cfg)).state_dict()
     backbone = {k for k in second if not k.startswith('bbox_head')}
     assert backbone and all(ours[k].shape == second[k].shape for k in backbone)
+
+
+def test_the_bev_layers_are_dense_layers_too():
+    model = small_model(channels_last=True)
+    for module in (model.backbone, model.neck, model.img_backbone):
+        weights = [p for p in module.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+        assert weights
+        assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 DETECTORS = ['second_8xb6-80e_kitti-3d-3class', 'pv-rcnn_8xb2-80e_kitti-3d-3class']

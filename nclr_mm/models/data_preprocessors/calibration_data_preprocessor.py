@@ -1,32 +1,13 @@
 """Data preprocessor of the pretraining detector."""
 
 from mmdet3d.registry import MODELS
-from torch import Tensor
 
+from .images import ImageBatchPreprocessor
 from .voxel_data_preprocessor import VoxelDataPreprocessor
 
 
-def check_padding(arguments: dict) -> None:
-    """Refuse the padding of images, which would count as image."""
-    if arguments.get('pad_size_divisor', 1) != 1:
-        raise ValueError(
-            'pad_size_divisor is not supported, for padding would count as image: resize them '
-            'to multiples of the stride instead (ResizeImages).'
-        )
-
-
-def check_images(images: list[Tensor] | None) -> None:
-    """Refuse a batch of images of several shapes; each is (V, 3, H, W)."""
-    shapes = {tuple(image.shape) for image in images} if images is not None else set()
-    if len(shapes) > 1:
-        raise ValueError(
-            'All samples of a batch need the same number of cameras and the same image size '
-            f'(cameras, channels, height, width); this batch holds {sorted(shapes)}.'
-        )
-
-
 @MODELS.register_module()
-class CalibrationDataPreprocessor(VoxelDataPreprocessor):
+class CalibrationDataPreprocessor(ImageBatchPreprocessor, VoxelDataPreprocessor):
     """Normalise the images and voxelise the points, both on the model's device.
 
     Args:
@@ -37,10 +18,6 @@ class CalibrationDataPreprocessor(VoxelDataPreprocessor):
         kwargs: image arguments of :class:`mmdet3d.models.Det3DDataPreprocessor` (``mean``,
             ``std``, ``bgr_to_rgb``, ...).
     """
-
-    def __init__(self, *args, **kwargs) -> None:
-        check_padding(kwargs)
-        super().__init__(*args, **kwargs)
 
     def simple_process(self, data: dict, training: bool = False) -> dict:
         """Process one batch.
@@ -54,7 +31,6 @@ class CalibrationDataPreprocessor(VoxelDataPreprocessor):
             ``inputs`` with ``points``, ``imgs`` (B, V, 3, H, W) and ``voxels`` (see
             :meth:`make_voxels`), and ``data_samples``.
         """
-        check_images(data['inputs'].get('img'))
         data = super().simple_process(data, training)
         inputs = data['inputs']
         inputs['voxels'] = self.make_voxels(inputs['points'], training)

@@ -2,15 +2,14 @@
 
 import logging
 
-from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
 from mmdet3d.registry import MODELS
 from mmengine.logging import print_log
 
-from .calibration_data_preprocessor import check_images, check_padding
+from .images import ImageBatchPreprocessor
 
 
 @MODELS.register_module()
-class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
+class HardVoxelCalibrationDataPreprocessor(ImageBatchPreprocessor):
     """Normalise the images, and make the voxels of SECOND and PV-RCNN: of fixed range and capacity.
 
     Args:
@@ -21,7 +20,6 @@ class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
     """
 
     def __init__(self, voxel_layer: dict, **kwargs) -> None:
-        check_padding(kwargs)
         self._warned = False
         super().__init__(voxel=True, voxel_type='hard', voxel_layer=voxel_layer, **kwargs)
 
@@ -38,7 +36,6 @@ class HardVoxelCalibrationDataPreprocessor(Det3DDataPreprocessor):
             (Nv, 4) [batch, z, y, x], ``xyz`` (Nv, 3) mean positions in metres, and ``counts``, the
             list of B voxel numbers.
         """
-        check_images(data['inputs'].get('img'))
         data = super().simple_process(data, training)
         voxels = data['inputs']['voxels']
         number = voxels['num_points'].to(voxels['voxels'].dtype)

@@ -62,8 +62,8 @@ class VoxelDataPreprocessor(Det3DDataPreprocessor):
         batch_size = len(points)
         lengths = [len(p) for p in points]
         device = points[0].device
-        batch_index = torch.arange(batch_size, device=device).repeat_interleave(
-            torch.tensor(lengths, device=device)
+        batch_index = torch.cat(
+            [torch.full((n,), sample, device=device) for sample, n in enumerate(lengths)]
         )
         joined = torch.cat(points).float()
         if not joined.isfinite().all():

@@ -1,8 +1,9 @@
 """The pretraining detector."""
 
+import torch
 from mmdet3d.models.detectors import Base3DDetector
 from mmdet3d.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..heads.calibration_head import Scene
 
@@ -20,6 +21,10 @@ class NCLR(Base3DDetector):
         img_neck: brings the maps to one map (B*V, C, h, w).
         calib_head: the calibration head.
         data_preprocessor: see :class:`nclr_mm.models.CalibrationDataPreprocessor`.
+        channels_last: whether the convolutions on dense maps keep their weights, and with them
+            their maps, channels last in memory; the same results but for rounding.
+        compile_dense: whether ``torch.compile`` compiles them, at their first call and again for
+            sizes of a new kind. Names in the state dict stay.
     """
 
     def __init__(
@@ -32,12 +37,25 @@ class NCLR(Base3DDetector):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
+        channels_last: bool = False,
+        compile_dense: bool = False,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.img_backbone = MODELS.build(img_backbone)
         self.img_neck = MODELS.build(img_neck)
         self.calib_head = MODELS.build(calib_head)
+        self.channels_last = channels_last
+        self.compile_dense = compile_dense
+        self._prepare_dense(self.img_backbone, self.img_neck)
+
+    def _prepare_dense(self, *modules: nn.Module) -> None:
+        # In the constructor, so that distributed training sees the memory format.
+        for module in modules:
+            if self.channels_last:
+                module.to(memory_format=torch.channels_last)
+            if self.compile_dense:
+                module.compile()
 
     def extract_point_feat(self, voxels: dict) -> Tensor:
         """Run the point branch on the data preprocessor's ``voxels``; returns (Nv, C)."""

@@ -43,6 +43,7 @@ class NCLRVoxelNet(NCLR):
         self.voxel_encoder = MODELS.build(voxel_encoder)
         self.middle_encoder = MODELS.build(middle_encoder)
         self.neck = MODELS.build(neck)
+        self._prepare_dense(self.backbone, self.neck)
         self.point_cloud_range = list(point_cloud_range)
         self.voxel_size = list(voxel_size)
 

@@ -28,6 +28,7 @@ class Scene:
         points: (B, N, C) voxel features.
         pixels: (B, V, h*w, C) pixel features.
         cameras: the cameras.
+        fewest: voxels of the sample that has fewest; known without waiting for the device.
     """
 
     xyz: Tensor
@@ -35,6 +36,7 @@ class Scene:
     points: Tensor
     pixels: Tensor
     cameras: Cameras
+    fewest: int
 
 
 @dataclass
@@ -86,8 +88,9 @@ def read_pixels(
     # The maps of a sample are a volume with the camera as its depth, read at whole depths.
     volume = pixels.float().unflatten(2, map_size).permute(0, 4, 1, 2, 3)
     height, width = map_size
-    place = torch.cat([uv, camera[..., None].to(uv.dtype)], dim=-1)
-    grid = (2 * place + 1) / uv.new_tensor([width, height, pixels.shape[1]]) - 1
+    sizes = width, height, pixels.shape[1]
+    place = (*uv.unbind(-1), camera.to(uv.dtype))
+    grid = torch.stack([(2 * x + 1) / size - 1 for x, size in zip(place, sizes, strict=True)], -1)
     out = F.grid_sample(
         volume, grid[:, None, None], mode, padding_mode='border', align_corners=False
     )
@@ -288,7 +291,8 @@ class CalibrationHead(BaseModule):
         cameras = Cameras.from_samples(data_samples, image_size, map_size, image_features.device)
         pixels = image_features.flatten(2).transpose(1, 2)
         pixels = pixels.unflatten(0, cameras.cam2img.shape[:2])
-        return Scene(pad(voxels['xyz']), mask, pad(point_features), pixels, cameras)
+        xyz, points = pad(voxels['xyz']), pad(point_features)
+        return Scene(xyz, mask, points, pixels, cameras, min(counts))
 
     def draw(self, scene: Scene, targets: Targets) -> tuple[Tensor, Tensor]:
         """Draw the voxels of each camera: index and valid, both (B, V, P)."""
@@ -301,7 +305,7 @@ class CalibrationHead(BaseModule):
         points = gather_voxels(scene.points, index) * valid[..., None]
         if self.fusion is None:
             return View(index, valid, points, points, scene.pixels)
-        full = int(scene.mask.sum(dim=1).min()) >= index.shape[-1]
+        full = scene.fewest >= index.shape[-1]
         fused_points, fused_pixels = self.fusion(
             points.flatten(0, 1), scene.pixels.flatten(0, 1), None if full else valid.flatten(0, 1)
         )

@@ -56,7 +56,7 @@ class Cameras:
                         f'{name} of a sample must be (cameras, {size}, {size}), not {matrix.shape}.'
                     )
                 matrices.append(matrix)
-            return torch.from_numpy(np.stack(matrices)).to(device)
+            return torch.from_numpy(np.stack(matrices)).to(device, non_blocking=True)
 
         return cls(stack('cam2img', 3), stack('lidar2cam', 4), image_size, map_size)
 

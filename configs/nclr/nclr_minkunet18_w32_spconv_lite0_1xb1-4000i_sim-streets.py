@@ -1,5 +1,10 @@
 # Many simulated streets, MinkUNet18 of the official width and voxels of 0.2 m.
-_base_ = ['./nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py']
+_base_ = [
+    '../_base_/models/nclr_minkunet-small_lite0.py',
+    '../_base_/datasets/sim-streets.py',
+    '../_base_/schedules/pretrain-4000i.py',
+    '../_base_/iter_runtime.py',
+]
 
 model = dict(
     backbone=dict(
@@ -11,3 +16,6 @@ model = dict(
     ),
     calib_head=dict(point_channels=96),
 )
+
+# Draw overlap, matches and poses of the first sample that is tested.
+custom_hooks = [*_base_.custom_hooks, dict(type='CalibrationVisualizationHook', max_samples=1)]

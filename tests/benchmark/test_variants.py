@@ -1,0 +1,113 @@
+"""Variants of a training step: what they change, and that their figures are of what ran."""
+
+import json
+import math
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from nclr_mm.benchmark import (
+    VARIANTS,
+    host_trips,
+    loading_rate,
+    measure_throughput,
+    top_kernels,
+    with_options,
+)
+from nclr_mm.datasets import converters
+from tests.datasets.layouts import make_nuscenes
+
+LEAF = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-6000i_sim-nus.py'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = make_nuscenes(tmp_path_factory.mktemp('data'), ('a', 'b'), frames=2)
+    (root / 'splits.json').write_text(json.dumps(dict(train=['a'], val=['b'])))
+    converters.create_nuscenes_infos(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def cfg(repo, data):
+    config = Config.fromfile(repo / LEAF)
+    return with_options(config, {'train_dataloader.dataset.data_root': f'{data}/'})
+
+
+def test_options_leave_the_config_that_they_are_given(cfg):
+    changed = with_options(cfg, VARIANTS['all together'])
+    assert changed.optim_wrapper.type == 'AmpOptimWrapper'
+    assert changed.optim_wrapper.optimizer.fused and changed.model.channels_last
+    assert changed.model.compile_dense
+    assert changed.optim_wrapper.optimizer.lr == cfg.optim_wrapper.optimizer.lr
+    assert cfg.optim_wrapper.type == 'OptimWrapper' and 'channels_last' not in cfg.model
+
+
+def test_all_together_is_each_of_the_others():
+    others = [options for name, options in VARIANTS.items() if name != 'all together']
+    assert VARIANTS['all together'] == {k: v for options in others for k, v in options.items()}
+
+
+def test_each_variant_trains(cfg):
+    # Compilation needs a compiler and minutes; its equality is another test.
+    losses = {}
+    for name in ('float32', 'channels_last', 'fused optimiser', 'bf16'):
+        found = measure_throughput(with_options(cfg, VARIANTS[name]), steps=2, warm_up=1)
+        assert found['samples_per_second'] == pytest.approx(1 / found['seconds'])
+        assert found['peak_bytes'] > 1e8 and len(found['losses']) == 2
+        losses[name] = found['losses']
+    assert losses['channels_last'] == pytest.approx(losses['float32'], rel=1e-3)
+    assert losses['fused optimiser'] == pytest.approx(losses['float32'], rel=1e-3)
+    assert losses['bf16'] == pytest.approx(losses['float32'], rel=0.02)
+
+
+def test_kernels_are_the_costliest_first(cfg):
+    found = top_kernels(cfg, number=5, warm_up=1)
+    seconds = [row['seconds'] for row in found['kernels']]
+    assert len(seconds) == 5 and seconds == sorted(seconds, reverse=True)
+    assert sum(seconds) < found['kernel_seconds'] < found['seconds'] * torch.get_num_threads() * 1.1
+    assert all(row['calls'] >= 1 and row['name'] for row in found['kernels'])
+
+
+def test_trips_are_those_to_a_gpu(cfg):
+    with pytest.raises(ValueError, match='Only a GPU is waited for; the device is cpu'):
+        host_trips(cfg, 'cpu')
+
+
+def test_rate_of_loading(cfg):
+    rates = loading_rate(cfg, [1, 2], samples=4)
+    assert list(rates) == [1, 2]
+    assert all(rate > 0 and math.isfinite(rate) for rate in rates.values())
+
+
+def test_the_tool_prints_tables_and_writes_figures(repo, data, tmp_path, load_tool, capsys):
+    tool = load_tool('benchmark')
+    options = ['--cfg-options', f'train_dataloader.dataset.data_root={data}/']
+    what = ['--what', 'step', 'variants', 'workers', '--variants', 'float32']
+    arguments = [str(repo / LEAF), *what, '--steps', '1', '--warm-up', '0', '--device', 'cpu']
+    assert tool.main([*arguments, '-o', str(tmp_path), *options]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        '| float32 ' in printed and '| a step ' in printed and '| workers | samples/s |' in printed
+    )
+    figures = json.loads((tmp_path / 'benchmark.json').read_text())
+    assert set(figures) == {'step', 'variants', 'workers'}
+    rate = figures['variants']['float32']['samples_per_second']
+    assert f'| {rate:.2f} ' in printed
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--steps', '0'], 'must be at least 1'),
+        (['--workers', '0'], 'must be at least 1'),
+        (['--what', 'trips', '--device', 'cpu'], '--what trips needs a GPU'),
+    ],
+)
+def test_arguments_without_sense(repo, load_tool, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        load_tool('benchmark').main([str(repo / LEAF), *arguments])
+    assert stop.value.code != 0
+    captured = capsys.readouterr()
+    assert message in captured.err + captured.out + str(stop.value.code)
