@@ -1,4 +1,4 @@
-# Two hours on one core, with one camera and a MinkUNet18 of the official width.
+# Two hours on one core, with one camera.
 _base_ = ['./pretrain-1500i.py']
 
 param_scheduler = [
