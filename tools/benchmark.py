@@ -73,7 +73,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--warm-up', type=int, default=2, help='steps before them')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
-        '--variants', nargs='+', choices=VARIANTS, default=list(VARIANTS), help='default: all'
+        '--variants',
+        nargs='+',
+        choices=VARIANTS,
+        help='default: all; without a GPU those of fp16 are left out',
     )
     parser.add_argument(
         '--workers', nargs='+', type=int, default=[1], metavar='N', help='numbers of loader workers'
@@ -143,10 +146,15 @@ def step_table(figures: Mapping, reference: Mapping | None) -> str:
     return table
 
 
+def default_variants(device: str) -> list[str]:
+    on_gpu = torch.device(device).type == 'cuda'
+    return [name for name in VARIANTS if on_gpu or not name.startswith('fp16')]
+
+
 def variant_figures(cfg: Config, args: argparse.Namespace) -> dict[str, dict]:
     """Throughput of each variant; printed as it is measured."""
     figures = {}
-    for name in args.variants:
+    for name in args.variants or default_variants(args.device):
         figures[name] = measure_throughput(
             with_options(cfg, VARIANTS[name]),
             args.device,

@@ -21,7 +21,7 @@ model = dict(
 train_dataloader = dict(
     batch_size=3,
     num_workers=1,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededInfiniteSampler', shuffle=True),
     dataset=dict(times=1, dataset=dict(frames, pipeline=train_pipeline)),
 )
 val_dataloader = dict(dataset=frames)

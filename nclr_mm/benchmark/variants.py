@@ -26,16 +26,25 @@ __all__ = [
     'with_options',
 ]
 
+_AMP = {'optim_wrapper.type': 'AmpOptimWrapper'}
+_BF16 = {**_AMP, 'optim_wrapper.dtype': 'bfloat16'}
+_FP16 = {**_AMP, 'optim_wrapper.dtype': 'float16', 'optim_wrapper.loss_scale': 'dynamic'}
+_DENSE = {
+    'model.channels_last': True,
+    'optim_wrapper.optimizer.fused': True,
+    'model.compile_dense': True,
+}
+
 #: Name -> what it changes in a config.
 VARIANTS: dict[str, dict] = {
     'float32': {},
-    'bf16': {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'},
+    'bf16': _BF16,
+    'fp16': _FP16,
     'channels_last': {'model.channels_last': True},
     'fused optimiser': {'optim_wrapper.optimizer.fused': True},
     'compiled': {'model.compile_dense': True},
-}
-VARIANTS['all together'] = {
-    key: value for options in VARIANTS.values() for key, value in options.items()
+    'bf16 and all': {**_BF16, **_DENSE},
+    'fp16 and all': {**_FP16, **_DENSE},
 }
 
 

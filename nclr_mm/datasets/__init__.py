@@ -3,6 +3,7 @@ from .calibration_dataset import CalibrationDataset
 from .kitti import KittiCalibrationDataset
 from .kitti_detection import KittiDetectionDataset
 from .nuscenes import NuScenesCalibrationDataset
+from .samplers import SeededDefaultSampler, SeededInfiniteSampler
 from .segmentation import (
     NuScenesSegmentationDataset,
     SemanticKittiSegmentationDataset,
@@ -16,6 +17,8 @@ __all__ = [
     'KittiDetectionDataset',
     'NuScenesCalibrationDataset',
     'NuScenesSegmentationDataset',
+    'SeededDefaultSampler',
+    'SeededInfiniteSampler',
     'SemanticKittiCalibrationDataset',
     'SemanticKittiSegmentationDataset',
     'SemanticPossDataset',

@@ -11,10 +11,11 @@ from mmengine.dataset import BaseDataset
 
 from .checks import check_intrinsics, check_rigid
 from .infos import join_inside, read_infos
+from .samplers import SeededDraws
 
 
 @DATASETS.register_module()
-class CalibrationDataset(BaseDataset):
+class CalibrationDataset(SeededDraws, BaseDataset):
     """Scans and images listed in an info file, as docs/data.md describes it.
 
     As it stands it serves any rig whose info file has paths relative to ``data_root``; the

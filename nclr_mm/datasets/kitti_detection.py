@@ -7,11 +7,12 @@ from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
 from .infos import require_info_file
+from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
 
 @DATASETS.register_module()
-class KittiDetectionDataset(KittiDataset):
+class KittiDetectionDataset(SeededDraws, KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
     ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a

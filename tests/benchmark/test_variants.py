@@ -36,7 +36,7 @@ def cfg(repo, data):
 
 
 def test_options_leave_the_config_that_they_are_given(cfg):
-    changed = with_options(cfg, VARIANTS['all together'])
+    changed = with_options(cfg, VARIANTS['fp16 and all'])
     assert changed.optim_wrapper.type == 'AmpOptimWrapper'
     assert changed.optim_wrapper.optimizer.fused and changed.model.channels_last
     assert changed.model.compile_dense
@@ -44,9 +44,11 @@ def test_options_leave_the_config_that_they_are_given(cfg):
     assert cfg.optim_wrapper.type == 'OptimWrapper' and 'channels_last' not in cfg.model
 
 
-def test_all_together_is_each_of_the_others():
-    others = [options for name, options in VARIANTS.items() if name != 'all together']
-    assert VARIANTS['all together'] == {k: v for options in others for k, v in options.items()}
+def test_all_is_each_of_the_others():
+    for precision in ('bf16', 'fp16'):
+        names = (precision, 'channels_last', 'fused optimiser', 'compiled')
+        wanted = {k: v for name in names for k, v in VARIANTS[name].items()}
+        assert VARIANTS[f'{precision} and all'] == wanted
 
 
 def test_each_variant_trains(cfg):

@@ -43,7 +43,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Iterations go on over the few frames of a fraction without the pause between epochs.
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

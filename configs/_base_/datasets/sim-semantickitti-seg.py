@@ -12,7 +12,7 @@ train_pipeline = [
 train_dataloader = dict(
     num_workers=1,
     # Iterations go on over the few frames of a fraction without the pause between epochs.
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededInfiniteSampler', shuffle=True),
     # Streets have two frames each: a fraction is one of streets.
     dataset=dict(data_root=data_root, protocol='scenes', pipeline=train_pipeline),
 )

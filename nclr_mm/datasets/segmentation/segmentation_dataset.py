@@ -9,12 +9,13 @@ from mmdet3d.datasets import Seg3DDataset
 from mmdet3d.registry import DATASETS
 
 from ..infos import join_inside, read_infos
+from ..samplers import SeededDraws
 from ..subsets import SCENES, check_choice, choose_and_report
 from . import label_maps
 from .label_maps import LabelMap
 
 
-class SegmentationDataset(Seg3DDataset):
+class SegmentationDataset(SeededDraws, Seg3DDataset):
     """Scans and label files listed in an info file of ``tools/create_data.py``.
 
     Classes, colours and the map from raw labels are those of the data set (``LABELS``). Points of

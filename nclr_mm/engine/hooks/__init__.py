@@ -1,11 +1,13 @@
 from .calibration_visualization_hook import CalibrationVisualizationHook
 from .class_fit_hook import ClassFitHook
+from .exact_resume_hook import ExactResumeHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .pose_loss_switch_hook import PoseLossSwitchHook
 
 __all__ = [
     'CalibrationVisualizationHook',
     'ClassFitHook',
+    'ExactResumeHook',
     'LoadedWeightsHook',
     'PoseLossSwitchHook',
 ]

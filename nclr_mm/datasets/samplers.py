@@ -1,0 +1,105 @@
+"""Samplers whose draws carry seeds, and can be gone on with after an interruption.
+
+mmengine seeds each loader worker once. What its transforms draw for a sample then depends on how
+many workers there are and on all samples before, and cannot be had again without loading these.
+Here each draw brings a seed of its own, made of the run's seed, the round and the sample.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from mmdet3d.registry import DATA_SAMPLERS
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from torch.utils.data import DataLoader
+
+from nclr_mm.seeding import seed_generators
+
+__all__ = ['Draw', 'SeededDefaultSampler', 'SeededDraws', 'SeededInfiniteSampler']
+
+
+class Draw(int):
+    """Index of a sample, with the seed of what is random about it.
+
+    ``%`` and ``-``, with which mmengine's wrappers of datasets reach into what they wrap, keep it.
+
+    Args:
+        index: position in the dataset.
+        seed: numbers for :func:`nclr_mm.seeding.seed_generators`.
+    """
+
+    seed: tuple[int, ...]
+
+    def __new__(cls, index: int, seed: tuple[int, ...]) -> Draw:
+        draw = super().__new__(cls, index)
+        draw.seed = seed
+        return draw
+
+    def __getnewargs__(self) -> tuple:
+        return int(self), self.seed
+
+    def __mod__(self, other: int) -> Draw:
+        return Draw(int(self) % other, self.seed)
+
+    def __sub__(self, other: int) -> Draw:
+        return Draw(int(self) - other, self.seed)
+
+
+class SeededDraws:
+    """Mix-in of datasets: a :class:`Draw` seeds the generators before its sample is loaded."""
+
+    def __getitem__(self, idx: int):
+        if isinstance(idx, Draw):
+            seed_generators(*idx.seed)
+        return super().__getitem__(idx)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededDefaultSampler(DefaultSampler):
+    """mmengine's DefaultSampler, the same indices, as :class:`Draw`.
+
+    Args:
+        args, kwargs: of mmengine's DefaultSampler.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._skip = 0
+
+    def __iter__(self) -> Iterator[int]:
+        skip, self._skip = self._skip, 0
+        for index in itertools.islice(super().__iter__(), skip, None):
+            yield Draw(index, (self.seed, self.epoch, index))
+
+    def go_on_after(self, loader: DataLoader, batches: int) -> int:
+        """Let the next iteration begin after some batches of a loader; returns whole rounds."""
+        self.epoch, rest = divmod(batches, len(loader))
+        self._skip = rest * loader.batch_size
+        return self.epoch
+
+
+@DATA_SAMPLERS.register_module()
+class SeededInfiniteSampler(InfiniteSampler):
+    """mmengine's InfiniteSampler, the same indices, as :class:`Draw`.
+
+    Each iteration begins anew, which mmengine's does not.
+
+    Args:
+        args, kwargs: of mmengine's InfiniteSampler.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._skip = 0
+
+    def __iter__(self) -> Iterator[int]:
+        first, self._skip = self.rank + self._skip * self.world_size, 0
+        places = itertools.islice(enumerate(self._infinite_indices()), first, None, self.world_size)
+        for place, index in places:
+            yield Draw(index, (self.seed, place // self.size, index))
+
+    def go_on_after(self, loader: DataLoader, batches: int) -> int:
+        """Let the next iteration begin after some batches of a loader; returns 0, it never ends."""
+        self._skip = batches * loader.batch_size
+        return 0

@@ -1,0 +1,106 @@
+"""A run is the same, to the bit, however often it is cut and however many workers load."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
+from nclr_mm.datasets import converters
+from nclr_mm.simulation.generate import generate
+
+ITERS = 4
+RUNS = {
+    'pretraining': 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py',
+    'segmentation': 'configs/semseg/minkunet-small_spconv_1xb2-1000i_sim-streets.py',
+    'panoptic': 'configs/panoptic/minkunet-small_spconv_1xb2-1000i_sim-streets.py',
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Two streets of two frames: with batches of one or two, an epoch ends within a run."""
+    out = tmp_path_factory.mktemp('drives')
+    root = generate(out, 4, 5, 'semantickitti', scenes=2, progress=False)
+    converters.create_semantickitti_infos(root)
+    return root
+
+
+def train(repo, data, task, work_dir, *more, workers=1):
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    done = subprocess.run(
+        [
+            *(sys.executable, 'tools/train.py', RUNS[task], '--work-dir', str(work_dir), *more),
+            '--cfg-options',
+            *(f'{loader}.dataset.data_root={data}/' for loader in loaders),
+            f'train_dataloader.num_workers={workers}',
+            f'train_dataloader.persistent_workers={workers > 0}',
+            f'train_cfg.max_iters={ITERS}',
+            'train_cfg.val_interval=2',
+            'default_hooks.checkpoint.interval=1',
+            'default_hooks.checkpoint.max_keep_ckpts=9',
+            'default_hooks.logger.interval=1',
+            *(['custom_hooks.0.begin=2'] if task == 'pretraining' else []),
+        ],
+        cwd=repo,
+        env={**os.environ, 'OMP_NUM_THREADS': '2'},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def state(work_dir, iteration=ITERS):
+    """Weights, optimiser and schedules of a checkpoint as bytes of each tensor."""
+    saved = torch.load(work_dir / f'iter_{iteration}.pth', map_location='cpu')
+    found = {}
+
+    def walk(name, value):
+        if isinstance(value, torch.Tensor):
+            found[name] = value.numpy().tobytes()
+        elif isinstance(value, dict):
+            for key, part in value.items():
+                walk(f'{name}.{key}', part)
+        elif isinstance(value, (list, tuple)):
+            for key, part in enumerate(value):
+                walk(f'{name}.{key}', part)
+        else:
+            found[name] = repr(value)
+
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        walk(part, saved[part])
+    assert len(found) > 100
+    return found
+
+
+def losses(work_dir):
+    rows = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        rows += [json.loads(line) for line in path.read_text().splitlines()]
+    return {row['step']: row['loss'] for row in rows if 'loss' in row}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', RUNS)
+def test_cut_and_resumed_or_with_other_workers_a_run_is_the_same(repo, data, task, tmp_path):
+    whole = tmp_path / 'whole'
+    train(repo, data, task, whole)
+    wanted = state(whole)
+    for cut in (1, 3):
+        work_dir = tmp_path / f'cut{cut}'
+        work_dir.mkdir()
+        shutil.copy(whole / f'iter_{cut}.pth', work_dir)
+        (work_dir / 'last_checkpoint').write_text(str(work_dir / f'iter_{cut}.pth'))
+        train(repo, data, task, work_dir, '--resume')
+        assert set(losses(work_dir)) == set(range(cut + 1, ITERS + 1))
+        assert state(work_dir) == wanted
+    assert state(whole, 3) != wanted
+    other = tmp_path / 'workers'
+    train(repo, data, task, other, workers=3)
+    assert state(other) == wanted
