@@ -33,7 +33,7 @@ from nclr_mm.calibration import (
 )
 from nclr_mm.datasets.checks import check_size, read_image
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.engine.command_line import report_user_errors
+from nclr_mm.engine.command_line import make_folder, report_user_errors
 from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 from nclr_mm.visualization.report import write_text
 
@@ -178,8 +178,8 @@ def read_matrix(path: str) -> np.ndarray:
 
 def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, Any]:
     """What extrinsics.json says of a camera; numbers that do not exist are null."""
-    solved = np.isfinite(found.reproj_error)
-    rotation, translation = found.deviation
+    solved = found.verdict != 'failed'
+    rotation, translation = found.deviation if solved else (math.inf, math.inf)
     result: dict[str, Any] = dict(
         verdict=found.verdict,
         reasons=found.reasons,
@@ -192,7 +192,9 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
         if solved
         else None,
         deviation=dict(rotation_deg=finite(rotation), translation_m=finite(translation)),
-        covariance=found.covariance.tolist() if np.isfinite(found.covariance).all() else None,
+        covariance=found.covariance.tolist()
+        if solved and np.isfinite(found.covariance).all()
+        else None,
         num_looks=found.num_looks,
         agreement=found.agreement,
         num_matches=found.num_matches,
@@ -204,7 +206,7 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
     for name, pose in (('initial', found.initial), ('truth', truth)):
         if pose is not None and found.verdict != 'failed':
             result[f'from_{name}'] = distance(found.lidar2cam, pose)
-    if found.refinement is not None:
+    if solved and found.refinement is not None:
         refinement = found.refinement
         before = np.linalg.inv(refinement.correction) @ found.lidar2cam
         result['refinement'] = dict(
@@ -239,11 +241,12 @@ def overlay(
         panels['before'] = found.initial
     solved = np.isfinite(found.reproj_error)
     rotation, translation = found.deviation
-    title = (
-        f'after: {found.verdict}, +- {rotation:.2f} deg, +- {translation:.2f} m'
-        if solved
-        else 'after: no pose was found'
-    )
+    if not solved:
+        title = 'after: no pose was found'
+    elif found.verdict == 'failed':
+        title = 'after: failed, a pose that is not to be used'
+    else:
+        title = f'after: {found.verdict}, looks spread by {rotation:.2f} deg, {translation:.2f} m'
     panels[title] = found.lidar2cam if solved else None
     if truth is not None:
         panels['truth'] = truth
@@ -257,8 +260,12 @@ def overlay(
 
 
 def export(args: argparse.Namespace, found: dict[str, CameraCalibration], lidar2ego) -> list[Path]:
-    """Write the forms of other programs; cameras without a pose are left out."""
+    """Write the forms of other programs; cameras that failed are left out."""
     solved = {name: c for name, c in found.items() if c.verdict != 'failed'}
+    if not solved:
+        if args.export:
+            print('No camera has a pose: nothing was written for other programs.')
+        return []
     texts = {}
     if 'kitti' in args.export:
         for name, camera in solved.items():
@@ -275,15 +282,31 @@ def export(args: argparse.Namespace, found: dict[str, CameraCalibration], lidar2
     return [args.out_dir / name for name in texts]
 
 
+def remove_earlier(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Remove what an earlier run wrote of these cameras, lest it pass for a result of this one."""
+    cameras = [file_name(name) for name in names]
+    for name in (
+        *('extrinsics.json', 'calibrated_sensor.json', 'static_transforms.yaml'),
+        *(f'overlay_{camera}.jpg' for camera in cameras),
+        *(f'calib_{camera}.txt' for camera in cameras),
+    ):
+        (args.out_dir / name).unlink(missing_ok=True)
+
+
 def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
     """Inputs and model; what is wrong with them is found here."""
     if args.looks < 1:
         raise ValueError(f'--looks must be at least 1, got {args.looks}.')
+    if args.seed < 0:
+        raise ValueError(f'--seed must not be negative, got {args.seed}.')
+    if not math.isfinite(args.intensity_scale):
+        raise ValueError(f'--intensity-scale must be a number, got {args.intensity_scale}.')
     inputs = read_inputs(args)
     model = init_model(args.config, args.checkpoint, args.device)
     if not hasattr(model, 'calib_head'):
         raise ValueError(f'{args.config} is of a {type(model).__name__}, which does not calibrate.')
-    args.out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out_dir)
+    remove_earlier(args, inputs['names'])
     return inputs, model
 
 
@@ -316,7 +339,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             lidar2cam='takes points of the LiDAR frame to the camera frame; cam2lidar back',
             euler_deg='roll, pitch, yaw in R = Rz(yaw) Ry(pitch) Rx(roll)',
             covariance='of xi = (rotation vector in radians, translation in metres) in the LiDAR '
-            'frame: lidar2cam Exp(xi); from the spread over the looks',
+            'frame: lidar2cam Exp(xi); from the spread over the looks, which knows nothing of an '
+            'error that all of them share',
+            cam2img='of the images after their distortion was taken out',
+            refinement='moves lidar2cam alone: verdict, covariance, inliers and reprojection error '
+            'are of the pose before it',
         ),
         cameras={name: describe(camera, truths[name]) for name, camera in found.items()},
     )

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmdet3d.registry import DATASETS
 from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
@@ -31,7 +30,7 @@ from nclr_mm.calibration import (
     disturbance,
 )
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.engine.command_line import report_user_errors
+from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
 from nclr_mm.visualization.check import plot_deviations
 from nclr_mm.visualization.report import write_text
 
@@ -92,15 +91,16 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
     if args.refine < 0:
         raise ValueError(f'--refine must be at least 1, got {args.refine}.')
     for name in ('tolerance', 'edge_tolerance'):
-        if min(getattr(args, name)) <= 0:
+        if not all(value > 0 for value in getattr(args, name)):  # nor NaN
             option = name.replace('_', '-')
             raise ValueError(f'--{option} must be positive, got {getattr(args, name)}.')
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     loader = model.cfg.get(f'{args.split}_dataloader')
     if not loader or not hasattr(model, 'calib_head'):
         raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
-    dataset = DATASETS.build(dict(loader.dataset, pipeline=[]))
-    args.out_dir.mkdir(parents=True, exist_ok=True)
+    if args.seed < 0:
+        raise ValueError(f'--seed must not be negative, got {args.seed}.')
+    dataset = build_dataset(dict(loader.dataset, pipeline=[]), f'{args.split}_dataloader')
     return model, dataset
 
 
@@ -108,7 +108,7 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
     """A deviation for check.json; numbers that do not exist are null."""
     estimate = deviation.estimate
     solved = estimate.verdict != 'failed'
-    rotation, translation = estimate.deviation
+    rotation, translation = deviation.spread
     alignment = deviation.alignment
     return dict(
         frames=[names[deviation.begin], names[deviation.end - 1]],
@@ -116,8 +116,8 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
         reasons=estimate.reasons,
         rotation_deg=deviation.rotation if solved else None,
         translation_m=deviation.translation if solved else None,
-        rotation_spread_deg=rotation if math.isfinite(rotation) else None,
-        translation_spread_m=translation if math.isfinite(translation) else None,
+        rotation_spread_deg=rotation if 0 < rotation < math.inf else None,
+        translation_spread_m=translation if 0 < translation < math.inf else None,
         correction=deviation.correction.tolist() if solved else None,
         network_correction=estimate.lidar2cam.tolist() if solved else None,
         edge_scores=None if alignment is None else [alignment.score_start, alignment.score],
@@ -136,6 +136,11 @@ def series(deviations: Sequence[Deviation], kind: int) -> list[tuple[float, floa
     return rows
 
 
+def with_spread(value: str, spread: float, digits: int) -> str:
+    """A value with its spread, where that is known: not of an alignment, nor if nothing spread."""
+    return f'{value} (spread {spread:.{digits}f})' if 0 < spread < math.inf else value
+
+
 def table(checks: Mapping[str, CameraCheck]) -> str:
     rows = [['camera', 'verdict', 'off by (deg)', 'off by (m)', 'frames beyond', 'drifts']]
     for name, check in checks.items():
@@ -145,8 +150,8 @@ def table(checks: Mapping[str, CameraCheck]) -> str:
             [
                 name,
                 check.verdict,
-                f'{overall.rotation:.2f} ± {spread[0]:.2f}' if solved else '',
-                f'{overall.translation:.3f} ± {spread[1]:.3f}' if solved else '',
+                with_spread(f'{overall.rotation:.2f}', spread[0], 2) if solved else '',
+                with_spread(f'{overall.translation:.3f}', spread[1], 3) if solved else '',
                 f'{sum(f.exceeds for f in check.frames)} of {len(check.frames)}',
                 f'{len(check.drifts)} of {len(check.windows)} windows',
             ]
@@ -203,6 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drive = report_user_errors(
         lambda: look_at_drive(model, dataset, args.looks, args.seed, progress)
     )
+    report_user_errors(lambda: make_folder(args.out_dir))
     settings = dict(
         window=args.window,
         tolerances=Tolerances(*args.tolerance),

@@ -73,6 +73,10 @@ def write_report(args: argparse.Namespace) -> Path:
                 path = args.out_dir / f'{name}_{kind}.png'
                 plot_curves(scalars, path)
                 pictures.append(path)
+    if args.metric != ['*'] and not any(columns.values()):
+        known = sorted({m for _, validation, test in runs.values() for m in (*validation, *test)})
+        wanted, there = ' or '.join(args.metric), ', '.join(known) or 'none'
+        raise ValueError(f'No metric is called {wanted}; there are {there}.')
     metrics = list(dict.fromkeys(metric for column in columns.values() for metric in column))
     lines = ['# Runs', '']
     if metrics:

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmdet3d.registry import DATASETS
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import init_model
-from nclr_mm.engine.command_line import report_user_errors
+from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
 from nclr_mm.visualization import colorize, file_name, sample_sheets, save_image, tile
-from nclr_mm.visualization.birds_eye import birds_eye, class_colors, instance_colors
+from nclr_mm.visualization.birds_eye import birds_eye, class_colors, class_key, instance_colors
 from nclr_mm.visualization.scene3d import (
     Lines,
     Points,
     box_lines,
     camera_lines,
+    color_key,
     require_plotly,
     write_scene,
 )
@@ -68,13 +68,12 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, Any]:
     loader = model.cfg.get(f'{args.split}_dataloader')
     if not loader:
         raise ValueError(f'{args.config} has no {args.split}_dataloader.')
-    dataset = DATASETS.build(loader.dataset)
+    dataset = build_dataset(loader.dataset, f'{args.split}_dataloader')
     for index in args.index:
         if not 0 <= index < len(dataset):
             raise ValueError(f'--index {index} is not one of the {len(dataset)} samples.')
     if args.html:
         require_plotly()
-    args.out_dir.mkdir(parents=True, exist_ok=True)
     return model, dataset
 
 
@@ -94,26 +93,43 @@ def draw_calibration(inputs: dict, sample) -> Drawing:
     return Drawing(pictures, layers)
 
 
-def draw_segmentation(inputs: dict, sample, palette: Sequence[Sequence[int]]) -> Drawing:
-    """Classes, and objects where there are any, predicted and true."""
+def draw_segmentation(inputs: dict, sample, meta: Mapping[str, Any]) -> Drawing:
+    """Classes, and objects where there are any, predicted and true, with a key of the classes."""
     points = inputs['points'].cpu().numpy()
     truth = sample.get('eval_ann_info') or sample.get('gt_pts_seg') or {}
-    panels, layers = {}, []
+    palette, panels, layers, seen = meta['palette'], {}, [], set()
     for kind, masks in (
         ('predicted', sample.pred_pts_seg),
         ('true', truth),
     ):
-        for field, words in (('pts_semantic_mask', 'classes'), ('pts_instance_mask', 'objects')):
-            values = masks.get(field)
-            if values is None or not len(values):
-                continue
-            values = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
-            colors = (
-                class_colors(values, palette) if words == 'classes' else instance_colors(values)
-            )
-            panels[f'{words}, {kind}'] = birds_eye(points, colors)
-            layers.append(Points(f'{words}, {kind}', points[:, :3], colors))
-    return Drawing({'classes': tile(list(panels.values()), 2, list(panels))}, layers)
+        classes = _array(masks.get('pts_semantic_mask'))
+        objects = _array(masks.get('pts_instance_mask'))
+        colors = {}
+        if classes is not None:
+            seen.update(np.unique(classes).tolist())
+            colors['classes'] = class_colors(classes, palette)
+        if objects is not None:
+            if classes is not None and 'thing_labels' in meta:
+                # Labels give stuff an object for each class.
+                objects = np.where(np.isin(classes, meta['thing_labels']), objects, 0)
+            colors['objects'] = instance_colors(objects)
+        for words, values in colors.items():
+            panels[f'{words}, {kind}'] = birds_eye(points, values)
+            # All lie on the same points: the scene opens with the first of them.
+            layers.append(Points(f'{words}, {kind}', points[:, :3], values, shown=not layers))
+    sheet = tile(list(panels.values()), 2, list(panels))
+    present = [i for i in range(len(meta['classes'])) if i in seen]
+    names, colors = [meta['classes'][i] for i in present], [palette[i] for i in present]
+    layers += [color_key(name, color) for name, color in zip(names, colors)]
+    return Drawing(
+        {'classes': np.vstack([sheet, class_key(names, colors, sheet.shape[1])])}, layers
+    )
+
+
+def _array(values) -> np.ndarray | None:
+    if values is None or not len(values):
+        return None
+    return np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
 
 
 def draw_detection(inputs: dict, sample, score: float) -> Drawing:
@@ -166,10 +182,9 @@ def draw(inputs: dict, sample, config: Config, dataset, score: float) -> Drawing
     if 'pred_instances_3d' in sample and len(sample.pred_instances_3d.keys()):
         return draw_detection(inputs, sample, score)
     if 'pred_pts_seg' in sample and len(sample.pred_pts_seg.keys()):
-        palette = dataset.metainfo.get('palette')
-        if palette is None:
+        if not dataset.metainfo.get('palette'):
             raise ValueError(f'{type(dataset).__name__} has no palette of its classes.')
-        return draw_segmentation(inputs, sample, palette)
+        return draw_segmentation(inputs, sample, dataset.metainfo)
     raise ValueError(f'{config.filename}: the model predicts nothing that can be drawn.')
 
 
@@ -178,8 +193,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     model, dataset = report_user_errors(lambda: prepare(args))
     if hasattr(model, 'calib_head'):
         model.calib_head.keep_features = True
-    for index in args.index:
-        data = pseudo_collate([dataset[index]])
+    # A file that is broken ends the program before anything is written.
+    samples = report_user_errors(lambda: [dataset[index] for index in args.index])
+    report_user_errors(lambda: make_folder(args.out_dir))
+    for index, loaded in zip(args.index, samples):
+        data = pseudo_collate([loaded])
         inputs = {key: values[0] for key, values in data['inputs'].items()}
         with torch.no_grad():
             (sample,) = model.test_step(data)

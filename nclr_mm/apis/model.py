@@ -44,7 +44,11 @@ def init_model(
     """
     if not isinstance(config, Config):
         config = read_config(config)
-    if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f'There is no device {device!r}; expected cpu, cuda or cuda:N.') from error
+    if kind == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'There is no device {device}: PyTorch finds no GPU here.')
     config = override(config.copy(), cfg_options, f'the config {config.filename}')
     if 'model' not in config:

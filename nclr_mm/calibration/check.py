@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 
@@ -77,6 +77,8 @@ class Tolerances:
 
 
 DEFAULT_TOLERANCES = Tolerances()
+#: A frame has few looks; whether it deviates is judged by its spread.
+FRAME_THRESHOLDS = replace(DEFAULT_THRESHOLDS, looks=1)
 #: Where edges are aligned after the network's estimate, which is more exact.
 ALIGNED_TOLERANCES = Tolerances(0.5, 0.05)
 # An alignment may go this far from where it starts: degrees, metres.
@@ -153,7 +155,7 @@ def check_camera(
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     align: int = 0,
     aligned_tolerances: Tolerances = ALIGNED_TOLERANCES,
-    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = FRAME_THRESHOLDS,
 ) -> CameraCheck:
     """Compare the stored calibration of a camera with what frames say, one by one and in windows.
 

@@ -58,6 +58,7 @@ class Thresholds:
         agreement_rotation, agreement_translation: what is near, degrees and metres.
         rotation, translation: largest deviation for ``ok``, degrees and metres.
         inliers: least number of inliers a look for ``ok``.
+        looks: fewer cannot contradict the joint pose, which is solved from them.
     """
 
     agreement_ok: float = 0.75
@@ -67,6 +68,7 @@ class Thresholds:
     rotation: float = 1.0
     translation: float = 0.5
     inliers: float = 30.0
+    looks: int = 3
 
 
 DEFAULT_THRESHOLDS = Thresholds()
@@ -77,7 +79,8 @@ class Estimate:
     """The pose of a camera.
 
     Attributes:
-        lidar2cam: (4, 4) float64, takes LiDAR points to the camera (metres); identity if failed.
+        lidar2cam: (4, 4) float64, takes LiDAR points to the camera (metres); identity if there
+            is no pose. One that failed may hold a pose, which is not to be used.
         covariance: (6, 6) of a small motion xi = (rotation vector in radians, translation in
             metres) in the LiDAR's frame, ``lidar2cam Exp(xi)``; infinite if there is no pose.
         num_matches, num_inliers: of all looks.
@@ -231,6 +234,10 @@ def _judge(result: Estimate, thresholds: Thresholds) -> None:
         return
     if result.agreement < thresholds.agreement_ok:
         result.reasons.append(agreeing)
+    if result.num_looks < thresholds.looks:
+        result.reasons.append(
+            f'fewer than {thresholds.looks} looks, which cannot tell whether they agree'
+        )
     if rotation > thresholds.rotation:
         result.reasons.append(f'the rotation spreads by {rotation:.2f} deg')
     if translation > thresholds.translation:

@@ -107,7 +107,7 @@ def read_extrinsics(path: str | os.PathLike) -> dict[str, np.ndarray]:
     poses = {
         str(name): _pose(value, f'{path}, {name}')
         for name, value in content.items()
-        # What calibrate.py could not solve.
+        # What calibrate.py could not solve, or does not stand up for.
         if not (isinstance(value, dict) and value.get('lidar2cam', 0) is None)
     }
     if not poses:

@@ -6,6 +6,7 @@ import struct
 import zipfile
 import zlib
 from os import PathLike, fspath
+from os.path import isdir, isfile
 
 import cv2
 import numpy as np
@@ -66,6 +67,9 @@ def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarra
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be decoded.
     """
+    if not isfile(path):
+        what = 'is a folder' if isdir(path) else 'does not exist'
+        raise FileNotFoundError(f'The image {fspath(path)} {what}.')
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
     image = None

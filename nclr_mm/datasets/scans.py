@@ -37,6 +37,8 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         ValueError: if the file is damaged, of another form, or holds no point.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder; the file of a scan was expected.')
     if not path.is_file():
         raise FileNotFoundError(f'The scan {path} does not exist.')
     reader = _READERS.get(path.suffix.lower())
@@ -50,8 +52,10 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # readers of damaged files raise whatever comes up
+            # Some give a page; the first line says what is wrong.
+            reason = (str(error).splitlines() or [repr(error)])[0].rstrip('.:')
             raise ValueError(
-                f'{path} cannot be read as {path.suffix[1:].upper()}: {error}'
+                f'{path} is damaged or no {path.suffix[1:].upper()} file: {reason}.'
             ) from error
     points = measured_points(np.asarray(points, dtype=np.float32))
     if not len(points):
@@ -93,6 +97,9 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
+    with open(path, 'rb') as file:
+        if file.read(6) != b'\x93NUMPY':
+            raise ValueError("it does not begin as numpy's files do")
     array = np.load(path, allow_pickle=False)
     if array.dtype.names:
         return _columns(array.ravel().__getitem__, array.dtype.names)

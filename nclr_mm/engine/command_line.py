@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from mmdet3d.registry import DATASETS
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -17,9 +18,11 @@ from .distributed import prepare_cpu_processes
 __all__ = [
     'Home',
     'add_run_arguments',
+    'build_dataset',
     'build_runner',
     'home_of',
     'load_config',
+    'make_folder',
     'override',
     'read_config',
     'report_user_errors',
@@ -134,6 +137,36 @@ def require_checkpoint(checkpoint: str | None) -> None:
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}.')
     if not looks_like_checkpoint(checkpoint):
         raise ValueError(f'{checkpoint} is not a checkpoint of torch.save.')
+
+
+def build_dataset(config: Mapping, name: str):
+    """Build a dataset of a config.
+
+    Args:
+        config: of the dataset.
+        name: of its dataloader, for an error.
+
+    Raises:
+        ValueError: if it has an argument that the dataset does not take, or lacks one.
+    """
+    try:
+        return DATASETS.build(config)
+    except TypeError as error:
+        raise ValueError(f'The dataset of {name} cannot be built: {error}.') from error
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder of results, its parents included.
+
+    Raises:
+        OSError: naming it, where that cannot be.
+    """
+    if Path(path).exists() and not Path(path).is_dir():
+        raise NotADirectoryError(f'{path} is a file; a folder for results was expected.')
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f'The folder {path} cannot be made: {error}.') from error
 
 
 def report_user_errors(prepare: Callable[[], Prepared]) -> Prepared:

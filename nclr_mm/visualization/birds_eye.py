@@ -9,7 +9,7 @@ import numpy as np
 
 from .overlay import draw_colors
 
-__all__ = ['birds_eye', 'class_colors', 'instance_colors']
+__all__ = ['birds_eye', 'class_colors', 'class_key', 'instance_colors']
 
 _BACKGROUND = 24
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
@@ -72,6 +72,31 @@ def class_colors(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.nda
     table = np.vstack([np.asarray(palette, dtype=np.uint8), [[90, 90, 90]]])
     labels = np.asarray(labels)
     return table[np.where((labels >= 0) & (labels < len(palette)), labels, len(palette))]
+
+
+def class_key(names: Sequence[str], colors: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """A strip that tells the colours of classes, (H, width, 3) uint8 RGB, as many rows as it takes.
+
+    Args:
+        names: of the classes.
+        colors: RGB of each.
+        width: of the strip in pixels.
+    """
+    size, gap, font, scale = 14, 8, cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    places, x, row = [], gap, 0
+    for name in names:
+        needed = size + gap + cv2.getTextSize(name, font, scale, 1)[0][0] + 2 * gap
+        if x > gap and x + needed > width:
+            x, row = gap, row + 1
+        places.append((x, row * (size + gap) + gap))
+        x += needed
+    strip = np.full(((row + 1) * (size + gap) + gap, width, 3), _BACKGROUND, np.uint8)
+    for name, color, (x, y) in zip(names, colors, places):
+        strip[y : y + size, x : x + size] = color
+        cv2.putText(
+            strip, name, (x + size + gap, y + size - 2), font, scale, (230,) * 3, 1, cv2.LINE_AA
+        )
+    return strip
 
 
 def instance_colors(instances: np.ndarray) -> np.ndarray:

@@ -160,7 +160,7 @@ def calibration_sheet(
     else:
         panels.append(('LiDAR, predicted pose: none found', image))
     drawn = project_overlay(image, cloud.numpy(), true.numpy(), large, radius=radius)
-    panels.append(('LiDAR, true pose', drawn))
+    panels.append(('LiDAR, true pose (near red, far blue)', drawn))
     titles, images = zip(*panels)
     return tile(images, 2, titles)
 
@@ -182,7 +182,7 @@ def _feature_panels(
         ('features of the cells: three main components', colored),
         (
             'features of the voxels at their true places, same colours',
-            draw_colors(image // 3, uv[seen], voxels, radius),
+            draw_colors(image // 3, uv[seen], voxels, radius + 1),
         ),
     ]
 
@@ -207,7 +207,8 @@ def _match_panel(
     title = (
         f'{len(errors)} matches, {close} within 3 px, '
         f'{int(pred["num_inliers"][camera])} inliers\n'
-        f'line: to the true projection; green 0 px, red {max_error:g} px or more'
+        f'line: to the true projection; green 0 px, red {max_error:g} px or more; '
+        'cross: truly behind'
     )
     drawn = draw_matches(
         image, _enlarged(matched, scale), _enlarged(uv, scale), max_error * scale, radius=2

@@ -12,7 +12,7 @@ import numpy as np
 
 from .report import write_text
 
-__all__ = ['Lines', 'Points', 'box_lines', 'camera_lines', 'write_scene']
+__all__ = ['Lines', 'Points', 'box_lines', 'camera_lines', 'color_key', 'write_scene']
 
 # Corners of mmdet3d's boxes (BaseInstance3DBoxes.corners) that an edge joins.
 _EDGES = (
@@ -40,12 +40,14 @@ class Points:
         xyz: (N, 3) in metres.
         colors: (N, 3) uint8 RGB, or (3,) for all.
         size: of the dots in pixels.
+        shown: whether the scene opens with it; else a click in the legend shows it.
     """
 
     name: str
     xyz: np.ndarray
     colors: np.ndarray
     size: float = 1.5
+    shown: bool = True
 
 
 @dataclass
@@ -109,6 +111,11 @@ def camera_lines(
     return Lines(name, np.concatenate([sides, frame]), color)
 
 
+def color_key(name: str, color: Sequence[int]) -> Points:
+    """An entry of the legend alone, that tells what a colour (3,) means."""
+    return Points(name, np.full((1, 3), np.nan), np.asarray(color))
+
+
 def require_plotly() -> ModuleType:
     """plotly's graph_objects, or ImportError saying how to install it."""
     try:
@@ -163,7 +170,10 @@ def write_scene(
             camera=dict(eye=dict(x=-0.6, y=0.0, z=0.35), up=dict(x=0, y=0, z=1)),
         ),
     )
-    write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))
+    page = figure.to_html(include_plotlyjs=True, full_html=True)
+    # Without the white border that browsers put round a page.
+    style = '<style>body { margin: 0; overflow: hidden; background: rgb(24,24,24) }</style>'
+    write_text(path, page.replace('<head>', f'<head>{style}', 1))
     return Path(path)
 
 
@@ -174,7 +184,10 @@ def _points_trace(graph_objects, layer: Points, max_points: int):
         keep = np.sort(np.random.default_rng(0).choice(len(xyz), max_points, replace=False))
         xyz, colors = xyz[keep], colors[keep]
     marker = dict(size=layer.size, color=[_hex(color) for color in colors.tolist()])
-    return _trace(graph_objects, layer.name, xyz.round(2), mode='markers', marker=marker)
+    visible = True if layer.shown else 'legendonly'
+    return _trace(
+        graph_objects, layer.name, xyz.round(2), mode='markers', marker=marker, visible=visible
+    )
 
 
 def _lines_trace(graph_objects, layer: Lines):

@@ -73,13 +73,22 @@ def test_looks_that_disagree():
 
 def test_a_wide_spread_is_doubtful():
     rng = np.random.default_rng(0)
-    looks = [look(rng, number=40, noise=5.0, wrong=0.5) for _ in range(2)]
-    result = estimate(looks, [TRUE] * 2, thresholds=Thresholds(rotation=0.01, translation=0.01))
+    looks = [look(rng, number=40, noise=5.0, wrong=0.5) for _ in range(3)]
+    result = estimate(looks, [TRUE] * 3, thresholds=Thresholds(rotation=0.01, translation=0.01))
     assert result.verdict == 'doubtful'
     assert [reason.split(' spreads')[0] for reason in result.reasons[:2]] == [
         'the rotation',
         'the translation',
     ]
+
+
+def test_few_looks_are_doubtful():
+    rng = np.random.default_rng(0)
+    looks = [look(rng) for _ in range(3)]
+    assert estimate(looks, [TRUE] * 3).verdict == 'ok'
+    result = estimate(looks[:2], [TRUE] * 2)
+    assert result.verdict == 'doubtful'
+    assert result.reasons == ['fewer than 3 looks, which cannot tell whether they agree']
 
 
 def test_nothing_but_wrong_matches():

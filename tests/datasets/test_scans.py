@@ -133,10 +133,10 @@ def test_without_intensity(tmp_path):
     [
         ('scan.bin', b'\0' * 30, 'cut off or of another form'),
         ('scan.bin', b'', 'cut off or of another form'),
-        ('scan.npy', b'no array', 'cannot be read as NPY'),
-        ('scan.pcd', b'no cloud', 'cannot be read as PCD'),
-        ('scan.ply', b'ply\nformat ascii 1.0\nelement vertex 9\n', 'cannot be read as PLY'),
-        ('scan.las', b'LASF', 'cannot be read as LAS'),
+        ('scan.npy', b'no array', 'is damaged or no NPY'),
+        ('scan.pcd', b'no cloud', 'is damaged or no PCD'),
+        ('scan.ply', b'ply\nformat ascii 1.0\nelement vertex 9\n', 'is damaged or no PLY'),
+        ('scan.las', b'LASF', 'is damaged or no LAS'),
         ('scan.txt', b'1 2 3', 'of no known format'),
         ('scan.bin', bytes(160), 'holds no point'),
     ],
@@ -147,12 +147,18 @@ def test_damaged_files(name, content, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         read_scan(path)
     assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1 and 'http' not in str(caught.value)
 
 
 def test_arrays_of_objects_are_refused(tmp_path):
     np.save(tmp_path / 'scan.npy', np.array([{}, []], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match='cannot be read as NPY'):
+    with pytest.raises(ValueError, match='is damaged or no NPY'):
         read_scan(tmp_path / 'scan.npy')
+
+
+def test_a_folder_is_no_scan(tmp_path):
+    with pytest.raises(IsADirectoryError, match='is a folder; the file of a scan was expected'):
+        read_scan(tmp_path)
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -466,7 +466,7 @@ def test_a_scan_of_another_format(tmp_path):
     with pytest.raises(ValueError, match=r'scan\.npy has x, y, z and intensity'):
         run(scan, [dict(type='LoadLidarPoints', load_dim=5)])
     path.write_bytes(b'no array')
-    with pytest.raises(ValueError, match=r'scan\.npy cannot be read as NPY'):
+    with pytest.raises(ValueError, match=r'scan\.npy is damaged or no NPY'):
         run(scan, [dict(type='LoadLidarPoints')])
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r'scan\.npy'):

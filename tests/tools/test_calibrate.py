@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from nclr_mm.apis import init_model
-from nclr_mm.calibration import pose_distance
+from nclr_mm.apis import CameraCalibration, init_model
+from nclr_mm.calibration import pose_distance, read_extrinsics
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
 
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -94,11 +94,11 @@ def test_refining(tool, rig, monkeypatch, capsys):
 def test_what_it_writes_can_be_its_initial_pose(tool, rig, monkeypatch):
     model = SeeingModel([scan(0), scan(1)])
     monkeypatch.setattr(tool, 'init_model', lambda *args: model)
-    assert tool.main(arguments(rig, '--looks', 1)) == 0
+    assert tool.main(arguments(rig, '--looks', 2)) == 0
     written = rig / 'out/extrinsics.json'
     initial = rig / 'first.json'
     written.rename(initial)
-    assert tool.main(arguments(rig, '--looks', 1, '--initial', initial)) == 0
+    assert tool.main(arguments(rig, '--looks', 2, '--initial', initial)) == 0
     gap = json.loads(written.read_text())['cameras']['front']['from_initial']
     assert gap['rotation_deg'] < 1e-3 and gap['translation_m'] < 1e-3
 
@@ -113,13 +113,58 @@ def test_half_of_the_frames_are_dark(tool, rig, monkeypatch, capsys):
 def test_a_camera_that_sees_nothing(tool, rig, monkeypatch):
     model = SeeingModel([scan(0), scan(1)], blind=[1])
     monkeypatch.setattr(tool, 'init_model', lambda *args: model)
-    assert tool.main(arguments(rig, '--looks', 1, '--export', 'ros')) == 4
+    assert tool.main(arguments(rig, '--looks', 2, '--export', 'ros')) == 4
     cameras = json.loads((rig / 'out/extrinsics.json').read_text())['cameras']
     assert cameras['left']['lidar2cam'] is None
     assert cameras['left']['deviation'] == dict(rotation_deg=None, translation_m=None)
     assert cameras['front']['verdict'] == 'ok'
     (transform,) = yaml.safe_load((rig / 'out/static_transforms.yaml').read_text())
     assert transform['child_frame_id'] == 'front_optical_frame'
+
+
+def test_a_camera_that_fails_leaves_nothing_that_could_pass_for_a_result(
+    tool, rig, monkeypatch, capsys
+):
+    scans = [scan(0), scan(1)]
+    export = ('--looks', 2, '--export', 'kitti', 'ros', 'nuscenes')
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel(scans))
+    assert tool.main(arguments(rig, *export)) == 0
+    good = sorted(path.name for path in (rig / 'out').iterdir())
+    assert len(good) == 7
+    (rig / 'out/notes.txt').write_text('mine')
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel(scans, blind=[0, 1]))
+    capsys.readouterr()
+    assert tool.main(arguments(rig, *export)) == 4
+    assert sorted(path.name for path in (rig / 'out').iterdir()) == [
+        'extrinsics.json',
+        'notes.txt',
+        'overlay_front.jpg',
+        'overlay_left.jpg',
+    ]
+    assert 'No camera has a pose: nothing was written' in capsys.readouterr().out
+
+
+def test_a_pose_that_few_looks_agree_with_is_not_given_away(tool, rig, monkeypatch):
+    # Each look sees another place: the joint pose explains matches of one of them.
+    found = CameraCalibration(
+        lidar2cam=TRUE[0],
+        covariance=np.eye(6),
+        num_matches=90,
+        num_inliers=30,
+        reproj_error=1.0,
+        num_looks=8,
+        agreement=0.1,
+        verdict='failed',
+        reasons=['only 10% of 8 looks agree with the joint pose'],
+        cam2img=np.eye(3),
+        image_size=(400, 640),
+    )
+    described = tool.describe(found, TRUE[0])
+    assert described['lidar2cam'] is None and described['cam2lidar'] is None
+    assert described['covariance'] is None and 'from_truth' not in described
+    (rig / 'failed.json').write_text(json.dumps(dict(cameras=dict(front=described))))
+    with pytest.raises(ValueError, match=r'failed\.json holds no pose of a camera'):
+        read_extrinsics(rig / 'failed.json')
 
 
 def test_as_a_program_with_an_untrained_network(repo, rig):
@@ -146,6 +191,8 @@ def test_as_a_program_with_an_untrained_network(repo, rig):
         (['--camera', 'front'], '2 --image options for the 1 cameras front'),
         (['--initial', '{rig}/one.json'], 'one.json has no pose of the camera left'),
         (['--looks', '0'], '--looks must be at least 1'),
+        (['--seed', '-1'], '--seed must not be negative, got -1'),
+        (['--intensity-scale', 'nan'], '--intensity-scale must be a number, got nan'),
         (['--columns', '7'], 'no rows of 7 float32'),
         (['--points', '{rig}/scan0.bin', '{rig}/front0.png'], 'of no known format'),
         ([], 'There is no config config.py'),

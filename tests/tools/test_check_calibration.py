@@ -1,6 +1,7 @@
 """tools/check_calibration.py on a rig whose stored calibration is right, wrong, or changes."""
 
 import json
+import math
 import pickle
 
 import cv2
@@ -65,6 +66,11 @@ def run(tool, tmp_path, monkeypatch, stored, *more, frames=None, cam2img=CAM2IMG
     given = ['config.py', 'model.pth', '-o', str(tmp_path / 'out'), '--window', '3', *more]
     code = tool.main([*given, '--looks', '1'])
     return code, json.loads((tmp_path / 'out/check.json').read_text())['cameras']['front']
+
+
+def test_a_spread_that_is_not_known_is_not_told(tool):
+    assert tool.with_spread('0.15', 0.021, 2) == '0.15 (spread 0.02)'
+    assert tool.with_spread('0.15', 0.0, 2) == tool.with_spread('0.15', math.inf, 2) == '0.15'
 
 
 def test_a_right_calibration(tool, tmp_path, monkeypatch, capsys):
@@ -140,6 +146,7 @@ def test_wrong_input(tool, tmp_path, monkeypatch, capsys):
     for more, message in (
         (['--looks', '0'], '--looks must be at least 1'),
         (['--tolerance', '0', '1'], '--tolerance must be positive'),
+        (['--tolerance', 'nan', '1'], '--tolerance must be positive'),
         ([], 'There is no config config.py'),
     ):
         with pytest.raises(SystemExit) as end:

@@ -59,6 +59,12 @@ def test_table_and_pictures(tool, run, tmp_path):
     assert '| other |' not in (out / 'README.md').read_text()
 
 
+def test_a_metric_that_is_not_there(tool, run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        tool.main([str(run), '-o', str(tmp_path / 'out'), '--metric', 'nope'])
+    assert end.value.code == 2 and 'No metric is called nope; there are' in capsys.readouterr().err
+
+
 def test_runs_of_the_same_name(tool, run, tmp_path):
     log(tmp_path / 'b/run/20260101_000000', [step(10, 1.0)])
     assert tool.main([str(run), str(tmp_path / 'b/run'), '-o', str(tmp_path / 'out')]) == 0
