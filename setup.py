@@ -6,9 +6,11 @@ and their own dependencies would bring a second OpenCV package into an environme
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'nclr_mm/version.py').read_text())[1]
@@ -18,6 +20,15 @@ SIMULATION = ['embreex>=4.4', 'nuscenes-devkit>=1.1.11', 'trimesh>=4']
 SCANS = ['laspy>=2.5', 'lazrs>=0.6', 'plyfile>=1', 'pypcd4>=1']
 SCENE3D = ['plotly>=5']
 TEST = ['hypothesis>=6', 'pytest>=8', 'pytest-xdist>=3', *SCANS, *SCENE3D, *SIMULATION]
+
+
+class BuildAnew(build_py):
+    """Build without what an earlier build left, which would travel in the wheel."""
+
+    def run(self) -> None:
+        shutil.rmtree(Path(self.build_lib) / 'nclr_mm', ignore_errors=True)
+        super().run()
+
 
 setup(
     name='nclr_mm',
@@ -52,6 +63,7 @@ setup(
         'terminaltables>=3.1',
         'tqdm>=4.60',
     ],
+    cmdclass={'build_py': BuildAnew},
     extras_require={
         'sim': SIMULATION,
         'scans': SCANS,

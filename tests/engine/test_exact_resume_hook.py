@@ -11,6 +11,12 @@ import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.datasets.samplers import SeededDraws
 
 
+@pytest.fixture(autouse=True)
+def without_a_list_of_the_environment(monkeypatch):
+    """It asks compilers for their versions, for seconds a run."""
+    monkeypatch.setattr(Runner, '_log_env', lambda self, cfg: None)
+
+
 class Noise(SeededDraws, BaseDataset):
     def load_data_list(self):
         return [dict(number=i) for i in range(7)]
@@ -68,13 +74,13 @@ def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=Tru
 
 
 @pytest.mark.parametrize('sampler', ['SeededInfiniteSampler', 'SeededDefaultSampler'])
-@pytest.mark.parametrize('cut', [2, 4, 6])
+@pytest.mark.parametrize('cut', [2, 6])
 def test_a_run_that_is_resumed_equals_one_that_is_not(sampler, cut, tmp_path, monkeypatch):
     monkeypatch.setattr('time.sleep', lambda seconds: None)  # mmengine's, at the end of a round
     whole = run(tmp_path / 'whole', sampler, 8)
     run(tmp_path / 'cut', sampler, cut)
     torch.rand(100)  # whatever else happens meanwhile
-    resumed = run(tmp_path / 'cut', sampler, 8, resume=True, workers=2 if cut == 4 else 0)
+    resumed = run(tmp_path / 'cut', sampler, 8, resume=True, workers=2 if cut == 2 else 0)
     assert len(resumed.seen) == 8 - cut  # nothing is loaded twice
     for ours, theirs in zip(resumed.seen, whole.seen[cut:], strict=True):
         assert torch.equal(ours, theirs)
