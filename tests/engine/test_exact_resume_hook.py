@@ -1,5 +1,7 @@
 """Oracle: the run that was not interrupted, of a model that draws noise and of data that do."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
@@ -76,7 +78,8 @@ def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=Tru
 @pytest.mark.parametrize('sampler', ['SeededInfiniteSampler', 'SeededDefaultSampler'])
 @pytest.mark.parametrize('cut', [2, 6])
 def test_a_run_that_is_resumed_equals_one_that_is_not(sampler, cut, tmp_path, monkeypatch):
-    monkeypatch.setattr('time.sleep', lambda seconds: None)  # mmengine's, at the end of a round
+    # mmengine waits two seconds at the end of a round.
+    monkeypatch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
     whole = run(tmp_path / 'whole', sampler, 8)
     run(tmp_path / 'cut', sampler, cut)
     torch.rand(100)  # whatever else happens meanwhile
