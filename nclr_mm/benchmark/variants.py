@@ -63,22 +63,16 @@ class _Steps:
     ) -> None:
         set_random_seed(0)  # the same samples and draws in each variant
         self.model, self.optimiser, dataset = build_training(cfg, device, pose_loss)
-        index = iter(range(batches * batch_size))
         self.batches = [
-            pseudo_collate([dataset[next(index) % len(dataset)] for _ in range(batch_size)])
-            for _ in range(batches)
+            pseudo_collate([dataset[i % len(dataset)] for i in range(first, first + batch_size)])
+            for first in range(0, batches * batch_size, batch_size)
         ]
         self.number = 0
 
     def __call__(self) -> torch.Tensor:
         data = copy.deepcopy(self.batches[self.number % len(self.batches)])
         self.number += 1
-        # What mmengine's BaseModel.train_step does.
-        with self.optimiser.optim_context(self.model):
-            data = self.model.data_preprocessor(data, training=True)
-            loss, _ = self.model.parse_losses(self.model(**data, mode='loss'))
-        self.optimiser.update_params(loss)
-        return loss.detach()
+        return self.model.train_step(data, self.optimiser)['loss'].detach()
 
 
 def measure_throughput(
