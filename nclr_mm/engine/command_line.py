@@ -119,10 +119,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    try:
-        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f'The work directory {cfg.work_dir} cannot be made: {error}.') from error
+    make_folder(cfg.work_dir, 'work directory')
     if not os.access(cfg.work_dir, os.W_OK):
         raise PermissionError(f'The work directory {cfg.work_dir} cannot be written.')
     prepare_cpu_processes(cfg)
@@ -155,18 +152,18 @@ def build_dataset(config: Mapping, name: str):
         raise ValueError(f'The dataset of {name} cannot be built: {error}.') from error
 
 
-def make_folder(path: str | os.PathLike) -> None:
-    """Make a folder of results, its parents included.
+def make_folder(path: str | os.PathLike, what: str = 'folder') -> None:
+    """Make a folder of results, its parents included; ``what`` it is called in an error.
 
     Raises:
         OSError: naming it, where that cannot be.
     """
     if Path(path).exists() and not Path(path).is_dir():
-        raise NotADirectoryError(f'{path} is a file; a folder for results was expected.')
+        raise NotADirectoryError(f'The {what} {path} is a file; a folder was expected.')
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f'The folder {path} cannot be made: {error}.') from error
+        raise OSError(f'The {what} {path} cannot be made: {error}.') from error
 
 
 def report_user_errors(prepare: Callable[[], Prepared]) -> Prepared:
