@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/sim-streets.py',
-    '../_base_/schedules/pretrain-4000i.py',
+    '../_base_/schedules/pretrain-2000i.py',
     '../_base_/iter_runtime.py',
 ]
 
