@@ -31,6 +31,7 @@ from nclr_mm.benchmark import (
     measure_pnp,
     measure_steps,
     measure_throughput,
+    process_rates,
     reference_seconds,
     top_kernels,
     with_options,
@@ -39,7 +40,7 @@ from nclr_mm.engine.command_line import read_config, report_user_errors
 from nclr_mm.visualization.growth import plot_growth
 from nclr_mm.visualization.report import write_text
 
-WHAT = ('step', 'reference', 'head', 'pnp', 'variants', 'kernels', 'trips', 'workers')
+WHAT = ('step', 'reference', 'head', 'pnp', 'variants', 'kernels', 'trips', 'workers', 'processes')
 # A step of the official release's VoxelNet branch and what loading its sample took, measured once
 # on two cores of a server: seconds, bytes, seconds (docs/performance.md).
 OFFICIAL = dict(step=11.5, peak_bytes=5.5e9, loading=0.116)
@@ -67,7 +68,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'cameras, batch, voxels and pixels; pnp: batched EPnP against OpenCV; variants: precision, '
         'memory format, optimiser and compilation, each alone and together; kernels: the ten '
         'costliest of a step; trips: where a GPU is waited for; workers: samples a second that '
-        'loader workers bring; default: step reference',
+        'loader workers bring; processes: samples a second that processes of one thread each '
+        'train on CPUs; default: step reference',
     )
     parser.add_argument('-n', '--steps', type=int, default=5, help='that are timed')
     parser.add_argument('--warm-up', type=int, default=2, help='steps before them')
@@ -81,6 +83,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--workers', nargs='+', type=int, default=[1], metavar='N', help='numbers of loader workers'
     )
+    parser.add_argument(
+        '--processes',
+        nargs='+',
+        type=int,
+        default=[1, 2],
+        metavar='N',
+        help='numbers of training processes; default: 1 2',
+    )
     parser.add_argument('--pose-loss', action='store_true', help='with the pose loss on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('-o', '--out-dir', type=Path, help='for benchmark.json and growth.png')
@@ -92,9 +102,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Config:
     """The config; what is wrong with the arguments is found here."""
-    if min(args.steps, args.batch_size, *args.workers) < 1 or args.warm_up < 0:
+    if min(args.steps, args.batch_size, *args.workers, *args.processes) < 1 or args.warm_up < 0:
         raise ValueError(
-            '--steps, --batch-size and --workers must be at least 1, --warm-up at least 0.'
+            '--steps, --batch-size, --workers and --processes must be at least 1, --warm-up at '
+            'least 0.'
         )
     if 'trips' in args.what and torch.device(args.device).type != 'cuda':
         raise ValueError(f'--what trips needs a GPU; --device is {args.device}.')
@@ -196,6 +207,13 @@ def kernel_table(figures: Mapping) -> str:
     return f'{table}\nall kernels: {total:.3f} s; the step under the profiler: {step:.3f} s'
 
 
+def process_table(rates: Mapping[int, float]) -> str:
+    first = next(iter(rates.values()))
+    rows = [['processes', 'samples/s', 'ratio']]
+    rows += [[number, f'{rate:.2f}', f'{rate / first:.2f}'] for number, rate in rates.items()]
+    return AsciiTable(rows).table
+
+
 def images_of(cfg: Config) -> list[str]:
     """Paths of the first training sample's images."""
     from mmdet3d.registry import DATASETS
@@ -260,6 +278,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = [['workers', 'samples/s']]
         rows += [[number, f'{rate:.1f}'] for number, rate in figures['workers'].items()]
         print(AsciiTable(rows).table)
+    if 'processes' in args.what:
+        figures['processes'] = report_user_errors(
+            lambda: process_rates(
+                cfg, args.processes, args.steps, args.warm_up, batch, args.pose_loss
+            )
+        )
+        print(process_table(figures['processes']))
     if args.out_dir is not None:
         args.out_dir.mkdir(parents=True, exist_ok=True)
         write_text(args.out_dir / 'benchmark.json', json.dumps(figures, indent=1))

@@ -3,6 +3,7 @@
 from .head import HeadLoad, measure_head
 from .pnp import measure_pnp
 from .reference import Reference, reference_seconds
+from .scaling import process_rates
 from .step import measure_steps
 from .timing import Clock, growth_exponent, median_seconds, peak_bytes, peak_tensor_bytes
 from .variants import (
@@ -29,6 +30,7 @@ __all__ = [
     'median_seconds',
     'peak_bytes',
     'peak_tensor_bytes',
+    'process_rates',
     'reference_seconds',
     'top_kernels',
     'with_options',

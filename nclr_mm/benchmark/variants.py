@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import set_random_seed
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from .step import build_training
@@ -19,6 +20,7 @@ from .timing import Clock, peak_bytes
 
 __all__ = [
     'VARIANTS',
+    'TrainingSteps',
     'host_trips',
     'loading_rate',
     'measure_throughput',
@@ -43,6 +45,7 @@ VARIANTS: dict[str, dict] = {
     'channels_last': {'model.channels_last': True},
     'fused optimiser': {'optim_wrapper.optimizer.fused': True},
     'compiled': {'model.compile_dense': True},
+    'cached images': {'model.img_cache_gib': 1.0},
     'bf16 and all': {**_BF16, **_DENSE},
     'fp16 and all': {**_FP16, **_DENSE},
 }
@@ -55,24 +58,46 @@ def with_options(cfg: Config, options: Mapping) -> Config:
     return cfg
 
 
-class _Steps:
-    """Training steps over a few batches that are loaded beforehand."""
+class TrainingSteps:
+    """Training steps over a few batches that are loaded beforehand; a call makes one.
+
+    Args:
+        cfg: pretraining config.
+        device: where.
+        batch_size: samples a step.
+        pose_loss: whether the pose loss is on.
+        batches: that are loaded.
+        rank: of this process, each of which takes batches of its own.
+
+    Attributes:
+        model: the detector.
+        trained: what makes the step, the detector or a wrapper of it.
+    """
 
     def __init__(
-        self, cfg: Config, device: torch.device, batch_size: int, pose_loss: bool, batches: int = 2
+        self,
+        cfg: Config,
+        device: torch.device,
+        batch_size: int,
+        pose_loss: bool,
+        batches: int = 2,
+        rank: int = 0,
     ) -> None:
         set_random_seed(0)  # the same samples and draws in each variant
         self.model, self.optimiser, dataset = build_training(cfg, device, pose_loss)
+        self.trained: nn.Module = self.model
+        begin = rank * batches * batch_size
         self.batches = [
             pseudo_collate([dataset[i % len(dataset)] for i in range(first, first + batch_size)])
-            for first in range(0, batches * batch_size, batch_size)
+            for first in range(begin, begin + batches * batch_size, batch_size)
         ]
         self.number = 0
 
     def __call__(self) -> torch.Tensor:
+        """Make a step; returns its loss."""
         data = copy.deepcopy(self.batches[self.number % len(self.batches)])
         self.number += 1
-        return self.model.train_step(data, self.optimiser)['loss'].detach()
+        return self.trained.train_step(data, self.optimiser)['loss'].detach()
 
 
 def measure_throughput(
@@ -101,7 +126,7 @@ def measure_throughput(
     """
     device = torch.device(device)
     clock = Clock(device)
-    step = _Steps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, device, batch_size, pose_loss)
     if device.type == 'cuda':
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -135,7 +160,7 @@ def top_kernels(
         the step under the profiler.
     """
     device = torch.device(device)
-    step = _Steps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, device, batch_size, pose_loss)
     for _ in range(warm_up):
         step()
     clock = Clock(device)
@@ -171,7 +196,7 @@ def host_trips(
     device = torch.device(device)
     if device.type != 'cuda':
         raise ValueError(f'Only a GPU is waited for; the device is {device}.')
-    step = _Steps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, device, batch_size, pose_loss)
     for _ in range(2):
         step()
     torch.cuda.synchronize(device)

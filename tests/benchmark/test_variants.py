@@ -12,6 +12,7 @@ from nclr_mm.benchmark import (
     host_trips,
     loading_rate,
     measure_throughput,
+    process_rates,
     top_kernels,
     with_options,
 )
@@ -54,12 +55,13 @@ def test_all_is_each_of_the_others():
 def test_each_variant_trains(cfg):
     # Compilation needs a compiler and minutes; its equality is another test.
     losses = {}
-    for name in ('float32', 'channels_last', 'fused optimiser', 'bf16'):
+    for name in ('float32', 'channels_last', 'fused optimiser', 'cached images', 'bf16'):
         found = measure_throughput(with_options(cfg, VARIANTS[name]), steps=2, warm_up=1)
         assert found['samples_per_second'] == pytest.approx(1 / found['seconds'])
         assert found['peak_bytes'] > 1e8 and len(found['losses']) == 2
         losses[name] = found['losses']
     assert losses['channels_last'] == pytest.approx(losses['float32'], rel=1e-3)
+    assert losses['cached images'] == pytest.approx(losses['float32'], rel=1e-3)
     assert losses['fused optimiser'] == pytest.approx(losses['float32'], rel=1e-3)
     assert losses['bf16'] == pytest.approx(losses['float32'], rel=0.02)
 
@@ -79,6 +81,12 @@ def test_trips_are_those_to_a_gpu(cfg):
 
 def test_rate_of_loading(cfg):
     rates = loading_rate(cfg, [1, 2], samples=4)
+    assert list(rates) == [1, 2]
+    assert all(rate > 0 and math.isfinite(rate) for rate in rates.values())
+
+
+def test_rate_of_processes(cfg):
+    rates = process_rates(cfg, [1, 2], steps=1, warm_up=0)
     assert list(rates) == [1, 2]
     assert all(rate > 0 and math.isfinite(rate) for rate in rates.values())
 
@@ -104,6 +112,7 @@ def test_the_tool_prints_tables_and_writes_figures(repo, data, tmp_path, load_to
     [
         (['--steps', '0'], 'must be at least 1'),
         (['--workers', '0'], 'must be at least 1'),
+        (['--processes', '0'], 'must be at least 1'),
         (['--what', 'trips', '--device', 'cpu'], '--what trips needs a GPU'),
     ],
 )

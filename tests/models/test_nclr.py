@@ -16,13 +16,15 @@ FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 BACKWARD = FORWARD @ np.diag([-1.0, -1, 1, 1])
 
 
-def small_model(channels_last=False, compile_dense=False, **head):
+def small_model(channels_last=False, compile_dense=False, img_cache_gib=0.0, **head):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/nclr_minkunet-small_lite0.py').model
     cfg.backbone.base_channels = 8
     cfg.backbone.encoder_channels = [8, 8, 16, 16]
     cfg.backbone.decoder_channels = [16, 16, 8, 8]
     cfg.calib_head.update(dict(point_channels=8, num_voxels=64), **head)
-    cfg.update(channels_last=channels_last, compile_dense=compile_dense)
+    cfg.update(
+        channels_last=channels_last, compile_dense=compile_dense, img_cache_gib=img_cache_gib
+    )
     return MODELS.build(cfg)
 
 

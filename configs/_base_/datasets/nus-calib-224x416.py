@@ -10,12 +10,13 @@ meta_keys += ['cam_names', 'cam2img', 'lidar2cam', 'perturbation']
 load_pipeline = [
     dict(type='LoadLidarPoints', load_dim=5, use_dim=4),
     dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
-    # Decoded at half size, 800x450, which is still more than the model sees: half of the time.
+    # Decoded at half size, 800x450, still more than the model sees, in two thirds of the time.
     dict(type='LoadCalibratedImages', reduce=2),
 ]
 train_pipeline = [
     *load_pipeline,
-    dict(type='ResizeImages', scale=image_scale),
+    # From twice the size bilinear reads each pixel, in a sixth of the time of averaged areas.
+    dict(type='ResizeImages', scale=image_scale, interpolation='bilinear'),
     dict(type='RandomFlipImages', prob=0.5),
     dict(type='RigidPerturbation'),  # yaw in [0, 2 pi), shift N(0, 4 m) clipped at 15 m
     dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
@@ -23,7 +24,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     *load_pipeline,
-    dict(type='ResizeImages', scale=image_scale),
+    dict(type='ResizeImages', scale=image_scale, interpolation='bilinear'),
     dict(type='RigidPerturbation', seed_by_sample=True),
     dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),

@@ -12,7 +12,7 @@ train_dataloader = dict(
         repeats=500,  # an epoch of 500 samples, so that workers restart seldom
         pipeline=[
             *_base_.load_pipeline,
-            dict(type='ResizeImages', scale=_base_.image_scale),
+            dict(type='ResizeImages', scale=_base_.image_scale, interpolation='bilinear'),
             dict(type='RigidPerturbation'),
             dict(type='PointsRangeFilter', point_cloud_range=_base_.point_cloud_range),
             dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=_base_.meta_keys),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from mmcv.image.geometric import cv2_interp_codes
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
@@ -37,13 +38,20 @@ def apply_to_camera(results: dict, index: int, affine: np.ndarray) -> None:
     results['cam2img'][index] = affine @ results['cam2img'][index]
 
 
-def resize(image: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resize an image; averages areas when it shrinks. Returns image and (3, 3) pixel map."""
+def resize(
+    image: np.ndarray, width: int, height: int, interpolation: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resize an image, by default as an average of areas when it shrinks, else bilinearly.
+
+    Returns:
+        Image and (3, 3) pixel map.
+    """
     old_height, old_width = image.shape[:2]
-    shrinks = width <= old_width and height <= old_height
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    if interpolation is None:
+        shrinks = width <= old_width and height <= old_height
+        interpolation = 'area' if shrinks else 'bilinear'
     if (width, height) != (old_width, old_height):
-        image = cv2.resize(image, (width, height), interpolation=interpolation)
+        image = cv2.resize(image, (width, height), interpolation=cv2_interp_codes[interpolation])
     return image, resize_affine(width / old_width, height / old_height)
 
 
@@ -88,22 +96,32 @@ class ResizeImages(_EachImage):
         scale: (width, height) in pixels.
         keep_ratio: keep the aspect: the image is scaled until it covers ``scale``, and what
             stands over is cut off equally on both sides.
+        interpolation: 'area', 'bilinear' or another of mmcv's names; None is 'area' for images that
+            shrink, else 'bilinear'. Down to half of the size 'bilinear' still reads each pixel, in
+            a sixth of the time; below, it leaves some out.
     """
 
-    def __init__(self, scale: Sequence[int], keep_ratio: bool = False) -> None:
+    def __init__(
+        self, scale: Sequence[int], keep_ratio: bool = False, interpolation: str | None = None
+    ) -> None:
+        if interpolation is not None and interpolation not in cv2_interp_codes:
+            raise ValueError(
+                f'interpolation must be one of {list(cv2_interp_codes)}, got {interpolation!r}.'
+            )
         self.scale = _pair(scale)
         self.keep_ratio = keep_ratio
+        self.interpolation = interpolation
 
     def transform_image(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         width, height = self.scale
         if not self.keep_ratio:
-            return resize(image, width, height)
+            return resize(image, width, height, self.interpolation)
         factor = max(width / image.shape[1], height / image.shape[0])
         covering = [
             max(side, round(old * factor))
             for side, old in zip(self.scale, image.shape[1::-1], strict=True)
         ]
-        image, scaled = resize(image, *covering)
+        image, scaled = resize(image, *covering, self.interpolation)
         left, top = ((have - want) // 2 for have, want in zip(covering, self.scale, strict=True))
         image, cropped = crop(image, left, top, width, height)
         return image, cropped @ scaled

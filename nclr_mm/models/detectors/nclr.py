@@ -6,6 +6,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from ..heads.calibration_head import Scene
+from ..layers.frozen_features import FrozenFeatures
 
 
 @MODELS.register_module()
@@ -25,6 +26,8 @@ class NCLR(Base3DDetector):
             their maps, channels last in memory; the same results but for rounding.
         compile_dense: whether ``torch.compile`` compiles them, at their first call and again for
             sizes of a new kind. Names in the state dict stay.
+        img_cache_gib: memory for features of the frozen image backbone, on the model's device, in
+            GiB: an image that is seen again, to the bit, is not computed again.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class NCLR(Base3DDetector):
         init_cfg: dict | None = None,
         channels_last: bool = False,
         compile_dense: bool = False,
+        img_cache_gib: float = 0.0,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
@@ -48,6 +52,9 @@ class NCLR(Base3DDetector):
         self.channels_last = channels_last
         self.compile_dense = compile_dense
         self._prepare_dense(self.img_backbone, self.img_neck)
+        self.img_cache = FrozenFeatures(img_cache_gib * 2**30) if img_cache_gib else None
+        # Other weights give other features.
+        self.register_load_state_dict_post_hook(_forget_images)
 
     def _prepare_dense(self, *modules: nn.Module) -> None:
         # In the constructor, so that distributed training sees the memory format.
@@ -63,7 +70,10 @@ class NCLR(Base3DDetector):
 
     def extract_img_feat(self, imgs: Tensor) -> Tensor:
         """Run the image branch on images (B, V, 3, H, W); returns (B*V, C, h, w)."""
-        return self.img_neck(self.img_backbone(imgs.flatten(0, 1)))
+        imgs = imgs.flatten(0, 1)
+        if self.img_cache is None:
+            return self.img_neck(self.img_backbone(imgs))
+        return self.img_neck(self.img_cache(self.img_backbone, imgs))
 
     def extract_feat(self, inputs: dict) -> tuple[Tensor, Tensor]:
         """Run both branches.
@@ -97,3 +107,8 @@ class NCLR(Base3DDetector):
 
     def _forward(self, inputs: dict, data_samples=None, **kwargs) -> tuple[Tensor, Tensor]:
         return self.extract_feat(inputs)
+
+
+def _forget_images(model: NCLR, incompatible_keys: object) -> None:
+    if model.img_cache is not None:
+        model.img_cache.clear()
