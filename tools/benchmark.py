@@ -54,6 +54,15 @@ GROWTH = {
         dict(cameras=1, map_size=size) for size in ((56, 104), (112, 104), (112, 208), (224, 416))
     ],
 }
+SIZES = {
+    'cameras': lambda load: load.cameras,
+    'batch': lambda load: load.batch,
+    'voxels': lambda load: load.voxels,
+    'pixels': lambda load: load.map_size[0] * load.map_size[1],
+    'voxels + pixels': lambda load: load.voxels + load.map_size[0] * load.map_size[1],
+}
+# Its memory is to be linear in both together, its time in each: attention reads all pairs.
+MEMORY_OF = dict(voxels='voxels + pixels', pixels='voxels + pixels')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -121,21 +130,20 @@ def growth(head: Mapping, device: str) -> dict[str, dict]:
     result = {}
     for name, rows in GROWTH.items():
         loads = [HeadLoad(**{**vars(BASE), **row}) for row in rows]
-        sizes = [_size(load, name) for load in loads]
         costs = []
         for load in loads:
             costs.append(measure_head(head, load, device))
             print(f'{name}: {load}: {costs[-1]["seconds"]:.2f} s', flush=True)
-        series = {key: [cost[key] for cost in costs] for key in ('seconds', 'bytes')}
-        exponents = {key: growth_exponent(sizes, values) for key, values in series.items()}
-        result[name] = dict(sizes=sizes, **series, exponents=exponents)
+        result[name] = {
+            cost: _curve(work, loads, [found[cost] for found in costs])
+            for cost, work in (('seconds', name), ('bytes', MEMORY_OF.get(name, name)))
+        }
     return result
 
 
-def _size(load: HeadLoad, name: str) -> int:
-    cells = load.map_size[0] * load.map_size[1]
-    # The head's memory is to be linear in voxels and pixels together.
-    return load.voxels + cells if name in ('voxels', 'pixels') else getattr(load, name)
+def _curve(work: str, loads: Sequence[HeadLoad], values: Sequence[float]) -> dict:
+    sizes = [SIZES[work](load) for load in loads]
+    return dict(work=work, sizes=sizes, values=values, exponent=growth_exponent(sizes, values))
 
 
 def step_table(figures: Mapping, reference: Mapping | None) -> str:
@@ -252,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures['head'] = growth(cfg.model.calib_head, args.device)
         rows = [['head', 'exponent of seconds', 'exponent of bytes']]
         for name, series in figures['head'].items():
-            rows.append([name, *(f'{e:.2f}' for e in series['exponents'].values())])
+            rows.append([name, *(f'{curve["exponent"]:.2f}' for curve in series.values())])
         print(AsciiTable(rows).table)
     if 'pnp' in args.what:
         figures['pnp'] = measure_pnp()
