@@ -9,13 +9,14 @@ import numpy as np
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
+from .broken import SkipsBroken
 from .checks import check_intrinsics, check_rigid
 from .infos import join_inside, read_infos
 from .samplers import SeededDraws
 
 
 @DATASETS.register_module()
-class CalibrationDataset(SeededDraws, BaseDataset):
+class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
     """Scans and images listed in an info file, as docs/data.md describes it.
 
     As it stands it serves any rig whose info file has paths relative to ``data_root``; the
@@ -33,6 +34,8 @@ class CalibrationDataset(SeededDraws, BaseDataset):
             so that perturbations seeded by sample differ between them.
         outside_root: whether paths of the info file may lead out of ``data_root`` (absolute, or
             with ``..``), which lets whoever wrote it choose any file that you can read.
+        max_broken: how many samples that cannot be loaded are passed over in training, see
+            :class:`nclr_mm.datasets.broken.SkipsBroken`.
         pipeline, test_mode, indices and others: as in mmengine's BaseDataset.
 
     Each item of the pipeline's input has ``sample_idx``, ``repeat_idx``, ``lidar_points`` and

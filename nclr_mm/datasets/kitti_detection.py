@@ -6,13 +6,14 @@ from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
+from .broken import SkipsBroken
 from .infos import require_info_file
 from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
 
 @DATASETS.register_module()
-class KittiDetectionDataset(SeededDraws, KittiDataset):
+class KittiDetectionDataset(SeededDraws, SkipsBroken, KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
     ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
@@ -22,7 +23,8 @@ class KittiDetectionDataset(SeededDraws, KittiDataset):
     Args:
         fraction: part of the frames to use, 1/k.
         offset: shifts the choice, for repeats; counts modulo k.
-        kwargs: arguments of :class:`mmdet3d.datasets.KittiDataset`.
+        kwargs: ``max_broken``, see :class:`nclr_mm.datasets.broken.SkipsBroken`, and arguments of
+            :class:`mmdet3d.datasets.KittiDataset`.
 
     Raises:
         ValueError: if nothing is chosen, if no chosen frame has an object to train on, or if a part

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from mmdet3d.datasets import Seg3DDataset
 from mmdet3d.registry import DATASETS
 
+from ..broken import SkipsBroken
 from ..infos import join_inside, read_infos
 from ..samplers import SeededDraws
 from ..subsets import SCENES, check_choice, choose_and_report
@@ -15,7 +16,7 @@ from . import label_maps
 from .label_maps import LabelMap
 
 
-class SegmentationDataset(SeededDraws, Seg3DDataset):
+class SegmentationDataset(SeededDraws, SkipsBroken, Seg3DDataset):
     """Scans and label files listed in an info file of ``tools/create_data.py``.
 
     Classes, colours and the map from raw labels are those of the data set (``LABELS``). Points of
@@ -34,6 +35,8 @@ class SegmentationDataset(SeededDraws, Seg3DDataset):
         repeats: how many times an epoch goes through the chosen frames.
         panoptic: whether the frames must have panoptic labels.
         outside_root: whether paths of the info file may lead out of ``data_root``.
+        max_broken: how many samples that cannot be loaded are passed over in training, see
+            :class:`nclr_mm.datasets.broken.SkipsBroken`.
         pipeline, test_mode and others: as in mmdet3d's Seg3DDataset.
 
     Raises:

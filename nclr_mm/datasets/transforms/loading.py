@@ -34,16 +34,29 @@ class LoadLidarPoints(LoadPointsFromFile):
         load_dim: float32 numbers a point in the file; 4 for the formats that say so themselves.
         use_dim: how many of them, or which, to keep.
 
-    Adds ``points`` (LiDARPoints, metres, LiDAR frame).
+    Adds ``points`` (LiDARPoints, metres, LiDAR frame). Points whose coordinates are not finite, as
+    drivers write them where nothing came back, stay in their rows, to which labels belong;
+    ``PointsRangeFilter`` drops them.
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes, or it is not
-            of the format that its name says.
+        ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes, if it is not
+            of the format that its name says, or if an intensity is not finite.
     """
 
     def __init__(self, load_dim: int = 4, use_dim: int | list[int] = 4) -> None:
         super().__init__(coord_type='LIDAR', load_dim=load_dim, use_dim=use_dim)
+
+    def transform(self, results: dict) -> dict:
+        results = super().transform(results)
+        bad = int((~results['points'].tensor[:, 3:].isfinite()).any(dim=1).sum())
+        if bad:
+            raise ValueError(
+                f'{results["lidar_points"]["lidar_path"]}: the intensity, or another value, of '
+                f'{bad} points is not finite. Has the file {self.load_dim} float32 numbers a point '
+                '(load_dim)?'
+            )
+        return results
 
     def _load_points(self, pts_filename: str) -> np.ndarray:
         suffix = Path(pts_filename).suffix.lower()

@@ -6,6 +6,7 @@ from mmdet3d.registry import MODELS
 from mmengine.logging import print_log
 
 from .images import ImageBatchPreprocessor
+from .points import check_points
 
 
 @MODELS.register_module()
@@ -35,7 +36,11 @@ class HardVoxelCalibrationDataPreprocessor(ImageBatchPreprocessor):
             ``data_samples``. ``voxels`` has ``voxels`` (Nv, M, F), ``num_points`` (Nv,), ``coors``
             (Nv, 4) [batch, z, y, x], ``xyz`` (Nv, 3) mean positions in metres, and ``counts``, the
             list of B voxel numbers.
+
+        Raises:
+            ValueError: as of :func:`.points.check_points`.
         """
+        check_points(data['inputs']['points'])
         data = super().simple_process(data, training)
         voxels = data['inputs']['voxels']
         number = voxels['num_points'].to(voxels['voxels'].dtype)

@@ -6,6 +6,7 @@ import torch
 from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
 from torch import Tensor
 
+from .points import check_points
 from .voxelize import draw_per_sample, voxelize
 
 
@@ -57,7 +58,7 @@ class VoxelDataPreprocessor(Det3DDataPreprocessor):
             from the first of the batch; -1 where the voxel was not drawn.
 
         Raises:
-            ValueError: if a point is not finite.
+            ValueError: as of :func:`.points.check_points`.
         """
         batch_size = len(points)
         lengths = [len(p) for p in points]
@@ -65,13 +66,7 @@ class VoxelDataPreprocessor(Det3DDataPreprocessor):
         batch_index = torch.cat(
             [torch.full((n,), sample, device=device) for sample, n in enumerate(lengths)]
         )
-        joined = torch.cat(points).float()
-        if not joined.isfinite().all():
-            bad = [int((~p.isfinite()).any(dim=1).sum()) for p in points]
-            raise ValueError(
-                f'Points must be finite; the samples of this batch have {bad} that are not. '
-                'PointsRangeFilter in the pipeline drops them.'
-            )
+        joined = check_points(points)
         features, coors, point2voxel = voxelize(joined, batch_index, self.voxel_size, batch_size)
         if training and self.max_sample_voxels is not None:
             keep = draw_per_sample(coors[:, 0], batch_size, self.max_sample_voxels)

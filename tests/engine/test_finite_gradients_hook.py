@@ -1,0 +1,129 @@
+"""A gradient that is not finite never reaches the weights."""
+
+import pytest
+import torch
+from mmdet3d.structures import Det3DDataSample
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from nclr_mm.engine.hooks import FiniteGradientsHook
+
+
+class Model(BaseModel):
+    """Its gradient is what the batch holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        # The loss itself may be finite where its gradient is not.
+        return dict(loss=(self.weight * inputs['values'][0]).nansum() * 0 + _Slope.apply(
+            self.weight, inputs['values'][0]
+        ))  # fmt: skip
+
+
+class _Slope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight, slope):
+        ctx.save_for_backward(slope)
+        return weight.sum()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.saved_tensors[0] * gradient, None
+
+
+class Data(Dataset):
+    metainfo = {}
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        sample = Det3DDataSample(metainfo=dict(lidar_path=f'scans/{index}.bin'))
+        values = torch.tensor([float(self.values[index]), 1.0])
+        return dict(inputs=dict(values=values), data_samples=sample)
+
+
+def train(folder, values, max_skipped=0, **optim_wrapper):
+    model = Model()
+    runner = Runner(
+        model,
+        str(folder),
+        train_dataloader=dict(
+            batch_size=1,
+            num_workers=0,
+            dataset=Data(values),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=len(values)),
+        optim_wrapper=dict(dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)), **optim_wrapper),
+        custom_hooks=[FiniteGradientsHook(max_skipped)],
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)),
+        default_scope='mmdet3d',
+        experiment_name='_'.join(folder.parts[-2:]),
+        log_level='WARNING',
+    )
+    runner.train()
+    return model.weight.detach().tolist()
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+@pytest.mark.parametrize('clip', [{}, dict(clip_grad=dict(max_norm=1.0))])
+def test_the_run_ends_and_names_the_batch(tmp_path, value, clip):
+    with pytest.raises(FloatingPointError, match=r'iteration 3 .*scans/2\.bin.* those of before'):
+        train(tmp_path, [1, 1, value, 1], **clip)
+    saved = sorted(path.name for path in tmp_path.glob('*.pth'))
+    assert saved == ['iter_1.pth', 'iter_2.pth']
+
+
+@pytest.mark.parametrize('clip', [{}, dict(clip_grad=dict(max_norm=1.0))])
+def test_steps_may_be_left_out(tmp_path, clip):
+    # Of two good steps with momentum nothing is lost or added by those between.
+    found = train(tmp_path / 'a', [1, 'nan', 'inf', 1], max_skipped=2, **clip)
+    assert found == pytest.approx(train(tmp_path / 'b', [1, 1], **clip))
+
+
+def test_only_so_many_in_a_row_are_left_out(tmp_path):
+    good = train(tmp_path / 'a', [1, 'nan', 'nan', 1, 'nan', 1], max_skipped=2)
+    assert good == pytest.approx(train(tmp_path / 'b', [1, 1, 1]))
+    with pytest.raises(FloatingPointError, match='iteration 4'):
+        train(tmp_path / 'c', [1, 'nan', 'nan', 'nan', 1], max_skipped=2)
+
+
+def test_large_gradients_are_left_as_they_are(tmp_path):
+    # 0.1 * 1e15 off each step, and the momentum of the first.
+    assert train(tmp_path, [1e15, 1e15])[0] == pytest.approx(-0.1e15 * (1 + 1.9))
+
+
+def test_accumulated_gradients(tmp_path):
+    with pytest.raises(FloatingPointError, match='iteration 4 '):
+        train(tmp_path, [1, 1, 'nan', 1], accumulative_counts=2)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_steps_of_a_loss_scaler_are_its_own(fused):
+    hook = FiniteGradientsHook()
+    weight = nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.AdamW([weight], lr=0.1, fused=fused)
+    optimiser.register_step_pre_hook(hook._check)
+    scaler = torch.amp.GradScaler('cpu', init_scale=2.0)
+    scaler.scale((weight * torch.tensor([1.0, float('inf')])).sum()).backward()
+    scaler.step(optimiser)
+    scaler.update()
+    assert weight.tolist() == [1, 1] and scaler.get_scale() == 1
+    weight.grad = torch.tensor([float('inf'), 1.0])
+    with pytest.raises(FloatingPointError, match='unknown'):
+        optimiser.step()
+
+
+def test_negative_numbers_are_refused():
+    with pytest.raises(ValueError, match='max_skipped must be at least 0, got -1'):
+        FiniteGradientsHook(-1)
