@@ -73,10 +73,14 @@ def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarra
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
     image = None
+    reason = ''
     if data.size:
-        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        try:
+            image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error as error:  # of more pixels than OpenCV takes, 2^30
+            reason = f': {error.err}'
     if image is None:
-        raise ValueError(f'{fspath(path)} is not a readable image.')
+        raise ValueError(f'{fspath(path)} is not a readable image{reason}.')
     return image
 
 

@@ -20,7 +20,7 @@ def pipeline(load_dim: int) -> list[dict]:
         dict(type='LoadCalibratedImages'),
         dict(type='ResizeImages', scale=(32, 24)),
         dict(type='RigidPerturbation', seed_by_sample=True),
-        dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=META_KEYS),
+        dict(type='PackCalibrationInputs', keys=['points', 'img'], meta_keys=META_KEYS),
     ]
 
 

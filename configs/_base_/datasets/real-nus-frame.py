@@ -15,7 +15,7 @@ train_dataloader = dict(
             dict(type='ResizeImages', scale=_base_.image_scale, interpolation='bilinear'),
             dict(type='RigidPerturbation'),
             dict(type='PointsRangeFilter', point_cloud_range=_base_.point_cloud_range),
-            dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=_base_.meta_keys),
+            dict(type='PackCalibrationInputs', keys=['points', 'img'], meta_keys=_base_.meta_keys),
         ],
     ),
 )

@@ -17,14 +17,14 @@ train_pipeline = [
     dict(type='RandomFlipImages', prob=0.5),
     dict(type='RigidPerturbation'),  # yaw in [0, 2 pi), shift N(0, 4 m) clipped at 15 m
     dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
-    dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),
+    dict(type='PackCalibrationInputs', keys=['points', 'img'], meta_keys=meta_keys),
 ]
 test_pipeline = [
     *load_pipeline,
     dict(type='ResizeImages', scale=image_scale),
     dict(type='RigidPerturbation', seed_by_sample=True),
     dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range),
-    dict(type='Pack3DDetInputs', keys=['points', 'img'], meta_keys=meta_keys),
+    dict(type='PackCalibrationInputs', keys=['points', 'img'], meta_keys=meta_keys),
 ]
 
 train_dataloader = dict(

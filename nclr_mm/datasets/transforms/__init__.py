@@ -9,6 +9,7 @@ from .images import (
 from .labels import LoadPointLabels
 from .loading import LoadCalibratedImages, LoadLidarPoints
 from .object_sampling import CheckedDataBaseSampler
+from .packing import PackCalibrationInputs
 from .perturbation import RigidPerturbation
 from .points import ScalePointIntensity
 
@@ -18,6 +19,7 @@ __all__ = [
     'LoadCalibratedImages',
     'LoadLidarPoints',
     'LoadPointLabels',
+    'PackCalibrationInputs',
     'PhotoMetricJitter',
     'RandomCropResizeImages',
     'RandomFlipImages',
