@@ -1,7 +1,8 @@
 """Measure how fast a pretraining config trains and loads, beside a plain reference.
 
-The reference (nclr_mm.benchmark.reference) runs in the same process: its ratios hold on any
-machine. Prints tables, and writes figures and a plot where a folder is given.
+The reference (nclr_mm.benchmark.reference) runs on CPUs in the same process, with the official
+settings on nuScenes: with these, ratios to it hold on any machine. Prints tables, and writes
+figures and a plot where a folder is given.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,12 +19,15 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from terminaltables import AsciiTable
+from torch.utils.data import Dataset
 
-import nclr_mm  # noqa: F401 (registers the components)
+import nclr_mm
 from nclr_mm.benchmark import (
     VARIANTS,
     HeadLoad,
     Reference,
+    build_dataset,
+    build_training,
     growth_exponent,
     host_trips,
     loading_rate,
@@ -36,7 +40,7 @@ from nclr_mm.benchmark import (
     top_kernels,
     with_options,
 )
-from nclr_mm.engine.command_line import read_config, report_user_errors
+from nclr_mm.engine.command_line import make_folder, read_config, report_user_errors
 from nclr_mm.visualization.growth import plot_growth
 from nclr_mm.visualization.report import write_text
 
@@ -109,20 +113,37 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def prepare(args: argparse.Namespace) -> Config:
-    """The config; what is wrong with the arguments is found here."""
+def prepare(args: argparse.Namespace) -> tuple[Config, Dataset]:
+    """Config and training data; what is wrong with them and the arguments is found here."""
     if min(args.steps, args.batch_size, *args.workers, *args.processes) < 1 or args.warm_up < 0:
         raise ValueError(
             '--steps, --batch-size, --workers and --processes must be at least 1, --warm-up at '
             'least 0.'
         )
+    check_device(args.device)
     if 'trips' in args.what and torch.device(args.device).type != 'cuda':
         raise ValueError(f'--what trips needs a GPU; --device is {args.device}.')
     cfg = read_config(args.config, args.cfg_options)
     if 'calib_head' not in cfg.get('model', {}):
         raise ValueError(f'{args.config} is no pretraining config: its model has no calib_head.')
-    init_default_scope(cfg.default_scope)
-    return cfg
+    if args.out_dir is not None:
+        make_folder(args.out_dir)
+    init_default_scope(cfg.get('default_scope', 'mmdet3d'))
+    dataset = build_dataset(cfg)
+    dataset[0]
+    # Without its weights, say, the model cannot be built.
+    build_training(cfg, torch.device(args.device), args.pose_loss)
+    return cfg, dataset
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError where there is no such device."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'--device {name} is none: {error}.') from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'--device {name}: PyTorch finds no GPU.')
 
 
 def growth(head: Mapping, device: str) -> dict[str, dict]:
@@ -146,7 +167,14 @@ def _curve(work: str, loads: Sequence[HeadLoad], values: Sequence[float]) -> dic
     return dict(work=work, sizes=sizes, values=values, exponent=growth_exponent(sizes, values))
 
 
-def step_table(figures: Mapping, reference: Mapping | None) -> str:
+def step_table(figures: Mapping, unlike: str | None, reference: Mapping | None) -> str:
+    """Parts of a step, beside the reference where its work is the same.
+
+    Args:
+        figures: of the step.
+        unlike: what is not as in the official release, if anything.
+        reference: seconds of the plain reference, if it was measured.
+    """
     parts, total = figures['parts'], figures['step']
     rows = [['part', 'seconds', 'share']]
     rows += [[name, f'{s:.3f}', f'{100 * s / total:.1f} %'] for name, s in parts.items()]
@@ -154,6 +182,8 @@ def step_table(figures: Mapping, reference: Mapping | None) -> str:
     rows.append(['loading a sample', f'{figures["loading"]:.3f}', ''])
     rows.append(['peak memory', f'{figures["peak_bytes"] / 2**30:.2f} GiB', ''])
     table = AsciiTable(rows).table
+    if unlike:
+        return f'{table}\nnot compared with the reference or the official release: {unlike}'
     for name, official in OFFICIAL.items():
         table += f'\n{name}: {figures[name] / official:.2f} of the official release, measured once'
     if reference:
@@ -165,17 +195,35 @@ def step_table(figures: Mapping, reference: Mapping | None) -> str:
     return table
 
 
+def unlike_official(cfg: Config, sample: Mapping, args: argparse.Namespace) -> str | None:
+    """What of the work is not that of the official release, whose step the reference is like."""
+    network, head = cfg.model.img_backbone, cfg.model.calib_head
+    images = tuple(sample['inputs']['img'].shape)
+    differences = {
+        'the device is no CPU': torch.device(args.device).type != 'cpu',
+        f'the batch is {args.batch_size}, not 1': args.batch_size != 1,
+        'without --pose-loss': not args.pose_loss,
+        'the images are not six of 224x416': images != (6, 3, 224, 416),
+        'the image network is no ResNet-50': network.get('depth') != 50,
+        'the head does not draw 4096 voxels': head.get('num_voxels') != 4096,
+        'the BEV network is not that of SECOND': 'middle_encoder' in cfg.model
+        and cfg.model.backbone.get('out_channels') != [128, 256],
+    }
+    return ', '.join(name for name, differs in differences.items() if differs) or None
+
+
 def default_variants(device: str) -> list[str]:
     on_gpu = torch.device(device).type == 'cuda'
     return [name for name in VARIANTS if on_gpu or not name.startswith('fp16')]
 
 
-def variant_figures(cfg: Config, args: argparse.Namespace) -> dict[str, dict]:
+def variant_figures(cfg: Config, dataset: Dataset, args: argparse.Namespace) -> dict[str, dict]:
     """Throughput of each variant; printed as it is measured."""
     figures = {}
     for name in args.variants or default_variants(args.device):
         figures[name] = measure_throughput(
             with_options(cfg, VARIANTS[name]),
+            dataset,
             args.device,
             args.steps,
             args.warm_up,
@@ -188,7 +236,8 @@ def variant_figures(cfg: Config, args: argparse.Namespace) -> dict[str, dict]:
 
 def variant_table(figures: Mapping[str, Mapping]) -> str:
     first = next(iter(figures.values()))['samples_per_second']
-    rows = [['variant', 'samples/s', 'ratio', 'step', 'peak memory', 'mean loss', 'warm-up']]
+    # On CPUs it is the process's, which never falls from one variant to the next.
+    rows = [['variant', 'samples/s', 'ratio', 'step', 'peak so far', 'mean loss', 'warm-up']]
     for name, row in figures.items():
         rows.append(
             [
@@ -222,80 +271,87 @@ def process_table(rates: Mapping[int, float]) -> str:
     return AsciiTable(rows).table
 
 
-def images_of(cfg: Config) -> list[str]:
-    """Paths of the first training sample's images."""
-    from mmdet3d.registry import DATASETS
+def reference_table(seconds: Mapping[str, float]) -> str:
+    rows = [['plain reference', 'seconds'], *([k, f'{v:.3f}'] for k, v in seconds.items())]
+    return AsciiTable(rows).table
 
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return [camera['img_path'] for camera in dataset.get_data_info(0)['images'].values()]
+
+def growth_table(figures: Mapping[str, Mapping]) -> str:
+    rows = [['head', 'exponent of seconds', 'exponent of bytes']]
+    for name, series in figures.items():
+        rows.append([name, *(f'{curve["exponent"]:.2f}' for curve in series.values())])
+    return AsciiTable(rows).table
+
+
+def worker_table(rates: Mapping[int, float]) -> str:
+    rows = [['workers', 'samples/s'], *([n, f'{rate:.1f}'] for n, rate in rates.items())]
+    return AsciiTable(rows).table
+
+
+def measurements(
+    cfg: Config, dataset: Dataset, args: argparse.Namespace
+) -> dict[str, tuple[Callable[[], dict], Callable[[dict], str]]]:
+    """How each of ``WHAT`` is measured, and how its figures are shown."""
+    images = [camera['img_path'] for camera in dataset.get_data_info(0)['images'].values()]
+    common = args.device, args.batch_size, args.pose_loss
+    steps = args.steps, args.warm_up, args.batch_size, args.pose_loss
+    # So that it costs what a straightforward program for these images would.
+    plain = Reference(cameras=len(images))
+    return {
+        'step': (lambda: measure_steps(cfg, dataset, args.device, *steps), lambda f: ''),
+        'reference': (
+            lambda: reference_seconds(plain, images=images, voxelnet='middle_encoder' in cfg.model),
+            reference_table,
+        ),
+        'head': (lambda: growth(cfg.model.calib_head, args.device), growth_table),
+        'pnp': (
+            measure_pnp,
+            lambda f: AsciiTable([['EPnP', ''], *([k, f'{v:.4g}'] for k, v in f.items())]).table,
+        ),
+        'variants': (lambda: variant_figures(cfg, dataset, args), variant_table),
+        'kernels': (lambda: top_kernels(cfg, dataset, *common), kernel_table),
+        'trips': (
+            lambda: host_trips(cfg, dataset, *common),
+            lambda f: AsciiTable([['the host waits at', 'times a step'], *f.items()]).table,
+        ),
+        'workers': (lambda: loading_rate(dataset, args.workers), worker_table),
+        'processes': (lambda: process_rates(cfg, args.processes, *steps), process_table),
+    }
+
+
+def settings(args: argparse.Namespace) -> dict:
+    """What the figures depend on."""
+    names = ('config', 'cfg_options', 'batch_size', 'pose_loss', 'steps', 'warm_up', 'device')
+    device = torch.device(args.device)
+    return dict(
+        {name: getattr(args, name) for name in names},
+        device_name=torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU',
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        nclr_mm=nclr_mm.__version__,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    cfg = report_user_errors(lambda: prepare(args))
     # Of its information, how each weight was initialised is a thousand lines.
     MMLogger.get_current_instance().setLevel(logging.WARNING)
-    figures: dict[str, dict] = {}
+    cfg, dataset = report_user_errors(lambda: prepare(args))
     print(
         f'{args.config}: batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads'
     )
-    if 'step' in args.what:
-        figures['step'] = report_user_errors(
-            lambda: measure_steps(
-                cfg, args.device, args.steps, args.warm_up, args.batch_size, args.pose_loss
-            )
-        )
-    if 'reference' in args.what:
-        images = report_user_errors(lambda: images_of(cfg))
-        voxelnet = 'middle_encoder' in cfg.model
-        figures['reference'] = reference_seconds(
-            Reference(cameras=len(images)), images=images, voxelnet=voxelnet
-        )
-        rows = [['plain reference', 'seconds']]
-        rows += [[name, f'{seconds:.3f}'] for name, seconds in figures['reference'].items()]
-        print(AsciiTable(rows).table)
+    figures: dict[str, dict] = dict(settings=settings(args))
+    for name, (measure, table) in measurements(cfg, dataset, args).items():
+        if name not in args.what:
+            continue
+        figures[name] = measure()
+        print(table(figures[name]), flush=True)
+        if args.out_dir is not None:
+            write_text(args.out_dir / 'benchmark.json', json.dumps(figures, indent=1))
     if 'step' in figures:
-        print(step_table(figures['step'], figures.get('reference')))
-    if 'head' in args.what:
-        figures['head'] = growth(cfg.model.calib_head, args.device)
-        rows = [['head', 'exponent of seconds', 'exponent of bytes']]
-        for name, series in figures['head'].items():
-            rows.append([name, *(f'{curve["exponent"]:.2f}' for curve in series.values())])
-        print(AsciiTable(rows).table)
-    if 'pnp' in args.what:
-        figures['pnp'] = measure_pnp()
-        rows = [['EPnP', 'value'], *([k, f'{v:.4g}'] for k, v in figures['pnp'].items())]
-        print(AsciiTable(rows).table)
-    device, batch = args.device, args.batch_size
-    if 'variants' in args.what:
-        figures['variants'] = report_user_errors(lambda: variant_figures(cfg, args))
-        print(variant_table(figures['variants']))
-    if 'kernels' in args.what:
-        figures['kernels'] = report_user_errors(
-            lambda: top_kernels(cfg, device, batch, args.pose_loss)
-        )
-        print(kernel_table(figures['kernels']))
-    if 'trips' in args.what:
-        figures['trips'] = report_user_errors(
-            lambda: host_trips(cfg, device, batch, args.pose_loss)
-        )
-        rows = [['the host waits at', 'times a step'], *figures['trips'].items()]
-        print(AsciiTable(rows).table)
-    if 'workers' in args.what:
-        figures['workers'] = report_user_errors(lambda: loading_rate(cfg, args.workers))
-        rows = [['workers', 'samples/s']]
-        rows += [[number, f'{rate:.1f}'] for number, rate in figures['workers'].items()]
-        print(AsciiTable(rows).table)
-    if 'processes' in args.what:
-        figures['processes'] = report_user_errors(
-            lambda: process_rates(
-                cfg, args.processes, args.steps, args.warm_up, batch, args.pose_loss
-            )
-        )
-        print(process_table(figures['processes']))
+        unlike = unlike_official(cfg, dataset[0], args)
+        print(step_table(figures['step'], unlike, figures.get('reference')))
     if args.out_dir is not None:
-        args.out_dir.mkdir(parents=True, exist_ok=True)
-        write_text(args.out_dir / 'benchmark.json', json.dumps(figures, indent=1))
         if 'head' in figures:
             plot_growth(figures['head'], args.out_dir / 'growth.png')
         print(args.out_dir / 'benchmark.json')

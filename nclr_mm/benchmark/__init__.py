@@ -4,7 +4,7 @@ from .head import HeadLoad, measure_head
 from .pnp import measure_pnp
 from .reference import Reference, reference_seconds
 from .scaling import process_rates
-from .step import measure_steps
+from .step import build_dataset, build_training, measure_steps
 from .timing import Clock, growth_exponent, median_seconds, peak_bytes, peak_tensor_bytes
 from .variants import (
     VARIANTS,
@@ -20,6 +20,8 @@ __all__ = [
     'Clock',
     'HeadLoad',
     'Reference',
+    'build_dataset',
+    'build_training',
     'growth_exponent',
     'host_trips',
     'loading_rate',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
+from mmengine.utils import import_modules_from_strings
 
+from .step import build_dataset
 from .timing import Clock
 from .variants import TrainingSteps
 
@@ -67,8 +71,13 @@ def _train(
     result: Path,
 ) -> None:
     torch.set_num_threads(1)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)  # else a line for each weight
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=number)
-    step = TrainingSteps(cfg, torch.device('cpu'), batch_size, pose_loss, rank=rank)
+    step = TrainingSteps(
+        cfg, build_dataset(cfg), torch.device('cpu'), batch_size, pose_loss, rank=rank
+    )
     if number > 1:
         options = dict(cfg.get('model_wrapper_cfg') or {})
         options.pop('type', None)

@@ -14,8 +14,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import set_random_seed
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from .step import build_training
+from .step import as_in_a_worker, build_training
 from .timing import Clock, peak_bytes
 
 __all__ = [
@@ -45,7 +46,8 @@ VARIANTS: dict[str, dict] = {
     'channels_last': {'model.channels_last': True},
     'fused optimiser': {'optim_wrapper.optimizer.fused': True},
     'compiled': {'model.compile_dense': True},
-    'cached images': {'model.img_cache_gib': 1.0},
+    # For more than all images of two batches, so that after two steps none is computed.
+    'cached images': {'model.img_cache_gib': 16.0},
     'bf16 and all': {**_BF16, **_DENSE},
     'fp16 and all': {**_FP16, **_DENSE},
 }
@@ -63,6 +65,7 @@ class TrainingSteps:
 
     Args:
         cfg: pretraining config.
+        dataset: its training data.
         device: where.
         batch_size: samples a step.
         pose_loss: whether the pose loss is on.
@@ -77,6 +80,7 @@ class TrainingSteps:
     def __init__(
         self,
         cfg: Config,
+        dataset: Dataset,
         device: torch.device,
         batch_size: int,
         pose_loss: bool,
@@ -84,7 +88,7 @@ class TrainingSteps:
         rank: int = 0,
     ) -> None:
         set_random_seed(0)  # the same samples and draws in each variant
-        self.model, self.optimiser, dataset = build_training(cfg, device, pose_loss)
+        self.model, self.optimiser = build_training(cfg, device, pose_loss)
         self.trained: nn.Module = self.model
         begin = rank * batches * batch_size
         self.batches = [
@@ -102,6 +106,7 @@ class TrainingSteps:
 
 def measure_throughput(
     cfg: Config,
+    dataset: Dataset,
     device: torch.device | str = 'cpu',
     steps: int = 5,
     warm_up: int = 2,
@@ -114,6 +119,7 @@ def measure_throughput(
 
     Args:
         cfg: pretraining config.
+        dataset: its training data.
         device: where.
         steps: that are timed.
         warm_up: steps before them; compilation happens there.
@@ -126,7 +132,7 @@ def measure_throughput(
     """
     device = torch.device(device)
     clock = Clock(device)
-    step = TrainingSteps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, dataset, device, batch_size, pose_loss)
     if device.type == 'cuda':
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -147,6 +153,7 @@ def measure_throughput(
 
 def top_kernels(
     cfg: Config,
+    dataset: Dataset,
     device: torch.device | str = 'cpu',
     batch_size: int = 1,
     pose_loss: bool = False,
@@ -160,7 +167,7 @@ def top_kernels(
         the step under the profiler.
     """
     device = torch.device(device)
-    step = TrainingSteps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, dataset, device, batch_size, pose_loss)
     for _ in range(warm_up):
         step()
     clock = Clock(device)
@@ -183,7 +190,11 @@ def top_kernels(
 
 
 def host_trips(
-    cfg: Config, device: torch.device | str, batch_size: int = 1, pose_loss: bool = False
+    cfg: Config,
+    dataset: Dataset,
+    device: torch.device | str,
+    batch_size: int = 1,
+    pose_loss: bool = False,
 ) -> dict[str, int]:
     """Places at which a training step makes the host wait for the GPU.
 
@@ -196,7 +207,7 @@ def host_trips(
     device = torch.device(device)
     if device.type != 'cuda':
         raise ValueError(f'Only a GPU is waited for; the device is {device}.')
-    step = TrainingSteps(cfg, device, batch_size, pose_loss)
+    step = TrainingSteps(cfg, dataset, device, batch_size, pose_loss)
     for _ in range(2):
         step()
     torch.cuda.synchronize(device)
@@ -213,18 +224,14 @@ def host_trips(
     return dict(places.most_common())
 
 
-def loading_rate(cfg: Config, workers: Sequence[int], samples: int = 24) -> dict[int, float]:
+def loading_rate(dataset: Dataset, workers: Sequence[int], samples: int = 24) -> dict[int, float]:
     """Samples a second that numbers of loader workers bring, after their start.
 
     Args:
-        cfg: pretraining config.
+        dataset: training data.
         workers: numbers of workers to try.
         samples: that are timed for each worker.
     """
-    from mmdet3d.registry import DATASETS
-    from torch.utils.data import DataLoader, Subset
-
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
     rates = {}
     for number in workers:
         total = (samples + 4) * number
@@ -236,7 +243,8 @@ def loading_rate(cfg: Config, workers: Sequence[int], samples: int = 24) -> dict
             collate_fn=pseudo_collate,
             prefetch_factor=2,
         )
-        batches = iter(loader)
+        with as_in_a_worker():  # workers take OpenCV's threads over, as mmengine sets them
+            batches = iter(loader)
         for _ in range(4 * number):
             next(batches)
         start = time.perf_counter()

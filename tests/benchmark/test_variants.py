@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from nclr_mm.benchmark import (
     VARIANTS,
+    build_dataset,
     host_trips,
     loading_rate,
     measure_throughput,
@@ -36,6 +37,11 @@ def cfg(repo, data):
     return with_options(config, {'train_dataloader.dataset.data_root': f'{data}/'})
 
 
+@pytest.fixture(scope='module')
+def dataset(cfg):
+    return build_dataset(cfg)
+
+
 def test_options_leave_the_config_that_they_are_given(cfg):
     changed = with_options(cfg, VARIANTS['fp16 and all'])
     assert changed.optim_wrapper.type == 'AmpOptimWrapper'
@@ -52,11 +58,11 @@ def test_all_is_each_of_the_others():
         assert VARIANTS[f'{precision} and all'] == wanted
 
 
-def test_each_variant_trains(cfg):
+def test_each_variant_trains(cfg, dataset):
     # Compilation needs a compiler and minutes; its equality is another test.
     losses = {}
     for name in ('float32', 'channels_last', 'fused optimiser', 'cached images', 'bf16'):
-        found = measure_throughput(with_options(cfg, VARIANTS[name]), steps=2, warm_up=1)
+        found = measure_throughput(with_options(cfg, VARIANTS[name]), dataset, steps=2, warm_up=1)
         assert found['samples_per_second'] == pytest.approx(1 / found['seconds'])
         assert found['peak_bytes'] > 1e8 and len(found['losses']) == 2
         losses[name] = found['losses']
@@ -66,21 +72,21 @@ def test_each_variant_trains(cfg):
     assert losses['bf16'] == pytest.approx(losses['float32'], rel=0.02)
 
 
-def test_kernels_are_the_costliest_first(cfg):
-    found = top_kernels(cfg, number=5, warm_up=1)
+def test_kernels_are_the_costliest_first(cfg, dataset):
+    found = top_kernels(cfg, dataset, number=5, warm_up=1)
     seconds = [row['seconds'] for row in found['kernels']]
     assert len(seconds) == 5 and seconds == sorted(seconds, reverse=True)
     assert sum(seconds) < found['kernel_seconds'] < found['seconds'] * torch.get_num_threads() * 1.1
     assert all(row['calls'] >= 1 and row['name'] for row in found['kernels'])
 
 
-def test_trips_are_those_to_a_gpu(cfg):
+def test_trips_are_those_to_a_gpu(cfg, dataset):
     with pytest.raises(ValueError, match='Only a GPU is waited for; the device is cpu'):
-        host_trips(cfg, 'cpu')
+        host_trips(cfg, dataset, 'cpu')
 
 
-def test_rate_of_loading(cfg):
-    rates = loading_rate(cfg, [1, 2], samples=4)
+def test_rate_of_loading(dataset):
+    rates = loading_rate(dataset, [1, 2], samples=4)
     assert list(rates) == [1, 2]
     assert all(rate > 0 and math.isfinite(rate) for rate in rates.values())
 
@@ -102,7 +108,9 @@ def test_the_tool_prints_tables_and_writes_figures(repo, data, tmp_path, load_to
         '| float32 ' in printed and '| a step ' in printed and '| workers | samples/s |' in printed
     )
     figures = json.loads((tmp_path / 'benchmark.json').read_text())
-    assert set(figures) == {'step', 'variants', 'workers'}
+    assert set(figures) == {'settings', 'step', 'variants', 'workers'}
+    assert figures['settings']['batch_size'] == 1 and figures['settings']['device'] == 'cpu'
+    assert 'not compared' in printed and 'of the official release, measured' not in printed
     rate = figures['variants']['float32']['samples_per_second']
     assert f'| {rate:.2f} ' in printed
 
@@ -114,6 +122,8 @@ def test_the_tool_prints_tables_and_writes_figures(repo, data, tmp_path, load_to
         (['--workers', '0'], 'must be at least 1'),
         (['--processes', '0'], 'must be at least 1'),
         (['--what', 'trips', '--device', 'cpu'], '--what trips needs a GPU'),
+        (['--device', 'abacus'], '--device abacus is none'),
+        (['--device', 'cpu', '-o', __file__], 'is a file; a folder was expected'),
     ],
 )
 def test_arguments_without_sense(repo, load_tool, arguments, message, capsys):

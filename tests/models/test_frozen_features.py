@@ -91,14 +91,33 @@ def test_precisions_are_kept_apart(network):
     assert network.seen == 3
 
 
-@pytest.mark.parametrize('part', ['convolution', 'norm'])
-def test_networks_that_learn_are_refused(network, part):
+@pytest.mark.parametrize('part', ['convolution', 'norm', 'dropout'])
+def test_networks_that_change_are_refused(network, part):
     if part == 'norm':
         network.norm.train()
+    elif part == 'dropout':
+        network.dropout = nn.Dropout2d(0.5)
     else:
         network.convolution.requires_grad_(True)
-    with pytest.raises(ValueError, match=f'not frozen: {part}.* is trained'):
+    with pytest.raises(ValueError, match=f'not frozen: {part}.* is (trained|in training mode)'):
         FrozenFeatures(1e6)(network, images(0))
+
+
+def test_negative_memory_is_refused():
+    with pytest.raises(ValueError, match='must not be negative'):
+        small_model(img_cache_gib=-1)
+
+
+def test_the_memory_format_stays(network):
+    cache = FrozenFeatures(1e6)
+    network.to(memory_format=torch.channels_last)
+    given = images(0, 1).to(memory_format=torch.channels_last)
+    assert network(given)[0].is_contiguous(memory_format=torch.channels_last)
+    for seeds in ([0, 1], [1, 0]):
+        given = images(*seeds).to(memory_format=torch.channels_last)
+        first = cache(network, given)[0]
+        assert first.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(first, network(given)[0], atol=1e-6, rtol=1e-5)
 
 
 def test_the_detector_learns_the_same(monkeypatch):

@@ -22,9 +22,16 @@ class FrozenFeatures:
 
     Args:
         max_bytes: of the maps that are kept, on the device on which they are computed.
+
+    Raises:
+        ValueError: if the memory is negative.
     """
 
     def __init__(self, max_bytes: float) -> None:
+        if max_bytes < 0:
+            raise ValueError(
+                f'The memory for kept features must not be negative: {max_bytes} bytes.'
+            )
         self.max_bytes = max_bytes
         self.bytes = 0
         self._maps: OrderedDict[tuple, tuple[Tensor, ...]] = OrderedDict()
@@ -38,7 +45,7 @@ class FrozenFeatures:
             images: (N, 3, H, W).
 
         Returns:
-            The maps, each (N, C, h, w), without gradients.
+            The maps, each (N, C, h, w), without gradients, in the memory format of the network's.
 
         Raises:
             ValueError: if the network is not frozen.
@@ -55,14 +62,16 @@ class FrozenFeatures:
                 found[key] = tuple(m[row] for m in maps)
         for key in keys:
             self._keep(key, found[key])
-        return tuple(torch.stack(maps) for maps in zip(*(found[key] for key in keys), strict=True))
+        maps = zip(*(found[key] for key in keys), strict=True)
+        # Each of the maps of an image lies as it lay in its batch, and so does a batch of them.
+        return tuple(_stack(of_images) for of_images in maps)
 
     def _keep(self, key: tuple, maps: Sequence[Tensor]) -> None:
         if key in self._maps:
             self._maps.move_to_end(key)
             return
         # Without the copies each image would hold on to the maps of its whole batch.
-        self._maps[key] = tuple(m.clone() for m in maps)
+        self._maps[key] = tuple(m.clone(memory_format=torch.preserve_format) for m in maps)
         self.bytes += _bytes(maps)
         while self.bytes > self.max_bytes:
             _, dropped = self._maps.popitem(last=False)
@@ -87,18 +96,30 @@ def image_keys(images: Tensor) -> list[tuple]:
 
 
 def check_frozen(network: nn.Module) -> None:
-    """Raise ValueError where a parameter or a running mean of a network is trained."""
-    trained = [name for name, p in network.named_parameters() if p.requires_grad]
-    trained += [
-        name
+    """Raise ValueError where a network learns, or draws something, so that its features change."""
+    changing = [f'{name} is trained' for name, p in network.named_parameters() if p.requires_grad]
+    changing += [
+        f'{name} is in training mode'
         for name, module in network.named_modules()
-        if module.training and isinstance(module, nn.modules.batchnorm._NormBase)
+        if module.training and _changes_in_training(module)
     ]
-    if trained:
+    if changing:
         raise ValueError(
             f'Features of a {type(network).__name__} cannot be kept, for it is not frozen: '
-            f'{trained[0]} is trained.'
+            f'{changing[0]}.'
         )
+
+
+def _changes_in_training(module: nn.Module) -> bool:
+    """Whether a layer gives other results in training: batch norm, and all kinds of dropout."""
+    kinds = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+    return isinstance(module, kinds) or 'drop' in type(module).__name__.lower()
+
+
+def _stack(maps: Sequence[Tensor]) -> Tensor:
+    channels_last = maps[0].stride(0) == 1 and maps[0].shape[0] > 1
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.stack(tuple(maps)).contiguous(memory_format=memory)
 
 
 def _bytes(maps: Sequence[Tensor]) -> int:

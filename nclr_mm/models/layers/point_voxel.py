@@ -38,7 +38,9 @@ class PointVoxelExchange:
         self.index = order[place]
         self.weights = (weights / weights.sum(dim=1, keepdim=True)).float()
         self.own = self.index[:, 0]
-        self.counts = torch.bincount(self.own, minlength=len(voxels)).clamp(min=1)
+        # bincount would wait for the device.
+        counts = torch.zeros(len(voxels), dtype=torch.long, device=voxels.device)
+        self.counts = counts.index_add(0, self.own, torch.ones_like(self.own)).clamp(min=1)
 
     def to_points(self, features: Tensor) -> Tensor:
         """Interpolate voxel features (M, C) trilinearly at the points: (N, C).
