@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
 from mmengine.utils import import_modules_from_strings
+from torch import nn
 
 from .step import build_dataset
 from .timing import Clock
@@ -93,6 +95,16 @@ def _train(
         step()
     dist.barrier()
     clock.stop('steps')
+    check_same_weights(step.model)
     if rank == 0:
         result.write_text(str(clock.seconds['steps'][0]))
     dist.destroy_process_group()
+
+
+def check_same_weights(model: nn.Module) -> None:
+    """Raise RuntimeError where the processes have trained models of their own."""
+    own = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
+    sums: list[float] = [0.0] * dist.get_world_size()
+    dist.all_gather_object(sums, own)
+    if not math.isclose(min(sums), max(sums), rel_tol=1e-9):
+        raise RuntimeError(f'The processes did not train one model; sums of weights: {sums}.')

@@ -110,10 +110,11 @@ def test_pnp_problems_have_the_poses_that_are_told():
 
 
 def test_pnp_is_as_accurate_as_opencv():
-    found = measure_pnp(repeats=1)
+    found = measure_pnp(repeats=3)
     assert found['rotation_deg'] <= found['opencv_rotation_deg'] < 0.2
-    # OpenCV finds the same minimum in a compiled loop; this guards against growing far slower.
-    assert found['forward_backward'] < 6 * found['opencv_refined']
+    assert found['rotation_deg'] == pytest.approx(found['opencv_refined_rotation_deg'], rel=0.05)
+    # OpenCV finds the same minimum in a compiled loop, in 1.2 times the time.
+    assert found['forward_backward'] < 2.5 * found['opencv_refined']
 
 
 def bytes_of(**load):

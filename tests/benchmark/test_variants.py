@@ -12,8 +12,10 @@ from nclr_mm.benchmark import (
     build_dataset,
     host_trips,
     loading_rate,
+    measure_steps,
     measure_throughput,
     process_rates,
+    scaling,
     top_kernels,
     with_options,
 )
@@ -70,6 +72,25 @@ def test_each_variant_trains(cfg, dataset):
     assert losses['cached images'] == pytest.approx(losses['float32'], rel=1e-3)
     assert losses['fused optimiser'] == pytest.approx(losses['float32'], rel=1e-3)
     assert losses['bf16'] == pytest.approx(losses['float32'], rel=0.02)
+
+
+def test_parts_are_those_of_a_whole_step(cfg, dataset):
+    parts = measure_steps(cfg, dataset, steps=2, warm_up=0)
+    whole = measure_throughput(cfg, dataset, steps=2, warm_up=0)
+    assert parts['losses'] == pytest.approx(whole['losses'], rel=1e-3)
+    assert parts['step'] == pytest.approx(sum(parts['parts'].values()))
+
+
+def test_processes_that_train_apart_are_found(monkeypatch):
+    model = torch.nn.Linear(2, 2)
+
+    def gather(sums, own):
+        sums[:] = [own, own + 1e-3]
+
+    monkeypatch.setattr(scaling.dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(scaling.dist, 'all_gather_object', gather)
+    with pytest.raises(RuntimeError, match='did not train one model'):
+        scaling.check_same_weights(model)
 
 
 def test_kernels_are_the_costliest_first(cfg, dataset):

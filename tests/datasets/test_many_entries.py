@@ -1,0 +1,65 @@
+"""An info file of 100,000 entries: what loader workers cost beside it."""
+
+import copy
+import time
+from pathlib import Path
+
+import pytest
+from mmdet3d.registry import DATASETS
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
+
+from tests.test_bad_input import PIPELINE, Rig
+
+ENTRIES = 100_000
+
+
+def own_bytes(pid):
+    """Memory of a process that it shares with no other."""
+    lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith('Private_'))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='memory is read in /proc')
+def test_workers_share_the_entries(tmp_path, capsys):
+    rig = Rig()
+    first = rig.info['data_list'][0]
+    rig.info['data_list'] = [{**copy.deepcopy(first), 'sample_idx': i} for i in range(ENTRIES)]
+    rig.write(tmp_path)
+    start = time.perf_counter()
+    dataset = DATASETS.build(
+        dict(
+            type='CalibrationDataset',
+            ann_file='infos.json',
+            data_root=str(tmp_path),
+            pipeline=PIPELINE,
+        )
+    )
+    opened = time.perf_counter() - start
+    assert len(dataset) == ENTRIES
+    entries = dataset.data_bytes.nbytes
+    figures = {}
+    for number in (1, 2, 4):
+        start = time.perf_counter()
+        loader = iter(
+            DataLoader(dataset, num_workers=number, collate_fn=pseudo_collate, prefetch_factor=1)
+        )
+        for _ in range(2 * number):
+            next(loader)
+        figures[number] = (
+            time.perf_counter() - start,
+            max(own_bytes(worker.pid) for worker in loader._workers),
+        )
+        del loader
+    with capsys.disabled():
+        print(
+            f'\n{ENTRIES} entries, {entries / 2**20:.0f} MiB serialised, opened in {opened:.0f} s'
+        )
+        for number, (seconds, own) in figures.items():
+            print(
+                f'{number} workers: two samples each after {seconds:.2f} s, {own / 2**20:.0f} MiB'
+            )
+    # No worker has the entries for itself, however many there are.
+    assert all(own < entries / 2 for _, own in figures.values())
+    assert figures[4][1] < 1.5 * figures[1][1]
