@@ -532,7 +532,7 @@ def trains_on_anything(trained, folders, examples):
 
 
 def test_any_points_poses_and_cameras_train(trained, tmp_path_factory):
-    trains_on_anything(trained, tmp_path_factory, 20)
+    trains_on_anything(trained, tmp_path_factory, 10)
 
 
 @pytest.mark.slow

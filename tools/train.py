@@ -6,9 +6,9 @@ import argparse
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.compat.mmengine_saving import newest_checkpoint
 from nclr_mm.engine.command_line import (
     add_run_arguments,
     build_runner,
@@ -63,7 +63,7 @@ def prepare(args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
-    elif args.resume == 'auto' and find_latest_checkpoint(cfg.work_dir):
+    elif args.resume == 'auto' and newest_checkpoint(cfg.work_dir):
         cfg.resume, cfg.load_from = True, None
     # Without a checkpoint to go on from, the run starts as it did at first: from load_from.
     require_checkpoint(cfg.get('load_from'))

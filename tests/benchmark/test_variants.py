@@ -112,6 +112,7 @@ def test_rate_of_loading(dataset):
     assert all(rate > 0 and math.isfinite(rate) for rate in rates.values())
 
 
+@pytest.mark.slow
 def test_rate_of_processes(cfg):
     rates = process_rates(cfg, [1, 2], steps=1, warm_up=0)
     assert list(rates) == [1, 2]

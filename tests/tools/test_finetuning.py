@@ -76,6 +76,7 @@ def short(root, iterations=2):
     return on(root, *cut, 'default_hooks.logger.interval=1')
 
 
+@pytest.mark.slow
 def test_compare_then_augment_and_submit(repo, drives, pretrained, tmp_path):
     root = drives['semantickitti']
     compare = (
@@ -158,11 +159,12 @@ def test_a_run_that_fails_is_named_without_a_traceback(repo, drives, tmp_path):
     'config, layout, options',
     [
         (f'configs/panoptic/{LEAF}', 'semantickitti', ['train_cfg.max_iters=1']),
-        (
+        pytest.param(
             'configs/semseg/minkunet18_w32_spconv_1xb2-30e_semanticposs.py',
             'semanticposs',
             # spconv on CPUs cannot count the cells of two such scans.
             ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=1', FEW_VOXELS],
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             'configs/semseg/spvcnn_w32_spconv_1xb8-30e_nus600-100pct.py',
