@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,7 +39,8 @@ def plot_growth(series: Mapping[str, Mapping[str, Mapping]], path: str | os.Path
             linear = [values[0] * size / sizes[0] for size in sizes]
             axes.loglog(sizes, linear, '--', color='tab:grey', label='linear')
             # The sizes themselves as ticks: between powers of ten there may be no other.
-            axes.set_xticks(sizes, [_short(size) for size in sizes], fontsize='small')
+            ticks = _apart(sizes)
+            axes.set_xticks(ticks, [_short(size) for size in ticks], fontsize='small')
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
             axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: _short(value)))
@@ -48,6 +50,16 @@ def plot_growth(series: Mapping[str, Mapping[str, Mapping]], path: str | os.Path
             axes.set_ylabel(cost)
             axes.legend(fontsize='small')
     return save_figure(figure, path)
+
+
+def _apart(sizes: Sequence[float], share: float = 0.1) -> list[float]:
+    """Ascending sizes that lie apart by so much of a logarithmic axis, so that labels fit."""
+    least = share * math.log(sizes[-1] / sizes[0])
+    kept = [sizes[0]]
+    for size in sizes[1:]:
+        if math.log(size / kept[-1]) >= least:
+            kept.append(size)
+    return kept
 
 
 def _short(value: float) -> str:

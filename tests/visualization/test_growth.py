@@ -17,7 +17,7 @@ def test_curves_and_their_linear_growth(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, 'save_figure', keep)
     curve = dict(work='cameras', sizes=[1, 2, 4], values=[0.5, 0.8, 3.0], exponent=1.29)
     memory = dict(
-        work='voxels + pixels', sizes=[10, 2000, 30000], values=[1e6, 2e8, 3e9], exponent=1
+        work='voxels + pixels', sizes=[10, 12, 2000, 30000], values=[1e6, 1e6, 2e8, 3e9], exponent=1
     )
     path = plot_growth({'cameras': dict(seconds=curve, bytes=memory)}, tmp_path / 'growth.png')
     assert path.read_bytes().startswith(b'\x89PNG')
