@@ -14,6 +14,9 @@ import numpy as np
 # Published calibrations are rounded to 7 to 12 digits; a wrong matrix is off by far more.
 RIGID_TOLERANCE = 1e-3
 
+# Bytes of an unpacked archive of labels: those of 500 million points.
+MAX_UNPACKED = 2**30
+
 
 def check_rigid(matrices: np.ndarray, name: str) -> np.ndarray:
     """Raise ValueError unless ``matrices`` (..., 4, 4) are proper rigid motions.
@@ -107,17 +110,23 @@ def read_label_archive(path: str | PathLike) -> np.ndarray:
     """The array ``data`` of an ``.npz`` file, as panoptic nuScenes stores labels.
 
     Raises:
-        ValueError: if it cannot be read, or holds no such array.
+        ValueError: if it cannot be read, would unpack to more than ``MAX_UNPACKED`` bytes, or holds
+            no such array.
     """
     try:
-        with np.load(path) as content:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_UNPACKED:
+            raise ValueError(f'it unpacks to {unpacked} bytes, more than labels of any scan')
+        with np.load(path, allow_pickle=False) as content:
             labels = content['data']
         len(labels)
         return labels
     # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
     except (
         *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
-        *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+        *(NotImplementedError, MemoryError, OverflowError),
+        *(zipfile.BadZipFile, zlib.error, struct.error),
     ) as error:
         raise ValueError(
             f"{fspath(path)} is no readable .npz file with an array 'data' of labels: {error}."
