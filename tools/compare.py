@@ -26,6 +26,7 @@ from threading import Event, Lock
 
 from mmengine.config import Config, DictAction
 
+from nclr_mm.compat.mmengine_saving import newest_checkpoint
 from nclr_mm.engine.command_line import home_of, read_config
 from nclr_mm.visualization import newest_test
 from nclr_mm.visualization.comparison import comparison_table, plot_comparison
@@ -324,9 +325,11 @@ def logged_metrics(work_dir: Path, length: int) -> list[str]:
 
 def evaluate(run: Run, processes: Processes, log: Path, lock: int) -> dict[str, float] | None:
     """Metrics of the last checkpoint, of a run that was cut off while it was validated."""
-    checkpoint = Path((run.work_dir / 'last_checkpoint').read_text().strip())
+    checkpoint = newest_checkpoint(str(run.work_dir))
+    if checkpoint is None:
+        return None
     out = run.work_dir / 'test'
-    test = [f'{TOOLS}/test.py', run.config, str(checkpoint), '--work-dir', str(out)]
+    test = [f'{TOOLS}/test.py', run.config, checkpoint, '--work-dir', str(out)]
     if processes.call([*test, '--cfg-options', *run.options], log, lock):
         return None
     return newest_test(out) or None
