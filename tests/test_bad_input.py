@@ -264,6 +264,21 @@ def pose(turn=None, shift=(0.0, 0, 0), scale=1.0):
     return matrix.tolist()
 
 
+def matrix_cases(key, name, name_of_all, matrix, message):
+    """A matrix of one camera, and, where it trains, of all cameras of all samples."""
+
+    @case(name, message)
+    def _(rig):
+        rig.camera()[key] = matrix
+
+    if message is None:
+
+        @case(name_of_all, slow=True)
+        def _(rig):
+            for sample, camera in itertools.product(range(2), CAMERAS):
+                rig.camera(sample, camera)[key] = matrix
+
+
 for name, matrix, message in (
     ('mirrored', pose(np.diag([1.0, -1, 1])), 'not a rigid motion'),
     ('scaled', pose(scale=1.01), 'not a rigid motion'),
@@ -277,17 +292,7 @@ for name, matrix, message in (
     ('a kilometre behind', pose(shift=(0.0, 0, -1000)), None),
     ('inside a wall of points', pose(shift=(-10.0, 0, -10)), None),
 ):  # fmt: skip
-
-    @case(f'pose {name}', message)
-    def _(rig, matrix=matrix):
-        rig.camera()['lidar2cam'] = matrix
-
-    if message is None:
-
-        @case(f'all poses {name}', slow=True)
-        def _(rig, matrix=matrix):
-            for sample, camera in itertools.product(range(2), CAMERAS):
-                rig.camera(sample, camera)['lidar2cam'] = matrix
+    matrix_cases('lidar2cam', f'pose {name}', f'all poses {name}', matrix, message)
 
 
 for name, matrix, message in (
@@ -302,17 +307,7 @@ for name, matrix, message in (
     ('centre outside', [[50.0, 0, 1e4], [0, 50, -1e4], [0, 0, 1]], None),
     ('skewed', [[50.0, 5, 47], [0, 50, 31], [0, 0, 1]], None),
 ):
-
-    @case(f'intrinsics: {name}', message)
-    def _(rig, matrix=matrix):
-        rig.camera()['cam2img'] = matrix
-
-    if message is None:
-
-        @case(f'all intrinsics: {name}', slow=True)
-        def _(rig, matrix=matrix):
-            for sample, camera in itertools.product(range(2), CAMERAS):
-                rig.camera(sample, camera)['cam2img'] = matrix
+    matrix_cases('cam2img', f'intrinsics: {name}', f'all intrinsics: {name}', matrix, message)
 
 
 # Images.

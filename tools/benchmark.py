@@ -45,6 +45,9 @@ from nclr_mm.visualization.growth import plot_growth
 from nclr_mm.visualization.report import write_text
 
 WHAT = ('step', 'reference', 'head', 'pnp', 'variants', 'kernels', 'trips', 'workers', 'processes')
+# What trains the whole model, and what needs data; the others make their own.
+MODEL = {'step', 'variants', 'kernels', 'trips', 'processes'}
+DATA = MODEL | {'reference', 'workers'}
 # A step of the official release's VoxelNet branch and what loading its sample took, measured once
 # on two cores of a server: seconds, bytes, seconds (docs/performance.md).
 OFFICIAL = dict(step=11.5, peak_bytes=5.5e9, loading=0.116)
@@ -113,8 +116,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def prepare(args: argparse.Namespace) -> tuple[Config, Dataset]:
-    """Config and training data; what is wrong with them and the arguments is found here."""
+def prepare(args: argparse.Namespace) -> tuple[Config, Dataset | None]:
+    """Config, and training data where needed; what is wrong with either is found here."""
     if min(args.steps, args.batch_size, *args.workers, *args.processes) < 1 or args.warm_up < 0:
         raise ValueError(
             '--steps, --batch-size, --workers and --processes must be at least 1, --warm-up at '
@@ -129,10 +132,12 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Dataset]:
     if args.out_dir is not None:
         make_folder(args.out_dir)
     init_default_scope(cfg.get('default_scope', 'mmdet3d'))
+    if not DATA.intersection(args.what):
+        return cfg, None
     dataset = build_dataset(cfg)
     dataset[0]
-    # Without its weights, say, the model cannot be built.
-    build_training(cfg, torch.device(args.device), args.pose_loss)
+    if MODEL.intersection(args.what):  # without its weights, say, it cannot be built
+        build_training(cfg, torch.device(args.device), args.pose_loss)
     return cfg, dataset
 
 
@@ -271,6 +276,14 @@ def process_table(rates: Mapping[int, float]) -> str:
     return AsciiTable(rows).table
 
 
+def plain_seconds(cfg: Config, dataset: Dataset) -> dict[str, float]:
+    """Seconds of the plain reference, for the images of the first sample."""
+    images = [camera['img_path'] for camera in dataset.get_data_info(0)['images'].values()]
+    return reference_seconds(
+        Reference(cameras=len(images)), images=images, voxelnet='middle_encoder' in cfg.model
+    )
+
+
 def reference_table(seconds: Mapping[str, float]) -> str:
     rows = [['plain reference', 'seconds'], *([k, f'{v:.3f}'] for k, v in seconds.items())]
     return AsciiTable(rows).table
@@ -289,20 +302,14 @@ def worker_table(rates: Mapping[int, float]) -> str:
 
 
 def measurements(
-    cfg: Config, dataset: Dataset, args: argparse.Namespace
+    cfg: Config, dataset: Dataset | None, args: argparse.Namespace
 ) -> dict[str, tuple[Callable[[], dict], Callable[[dict], str]]]:
     """How each of ``WHAT`` is measured, and how its figures are shown."""
-    images = [camera['img_path'] for camera in dataset.get_data_info(0)['images'].values()]
     common = args.device, args.batch_size, args.pose_loss
     steps = args.steps, args.warm_up, args.batch_size, args.pose_loss
-    # So that it costs what a straightforward program for these images would.
-    plain = Reference(cameras=len(images))
     return {
         'step': (lambda: measure_steps(cfg, dataset, args.device, *steps), lambda f: ''),
-        'reference': (
-            lambda: reference_seconds(plain, images=images, voxelnet='middle_encoder' in cfg.model),
-            reference_table,
-        ),
+        'reference': (lambda: plain_seconds(cfg, dataset), reference_table),
         'head': (lambda: growth(cfg.model.calib_head, args.device), growth_table),
         'pnp': (
             measure_pnp,

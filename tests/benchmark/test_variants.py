@@ -137,6 +137,15 @@ def test_the_tool_prints_tables_and_writes_figures(repo, data, tmp_path, load_to
     assert f'| {rate:.2f} ' in printed
 
 
+def test_what_makes_its_own_data_needs_none(repo, tmp_path, load_tool, monkeypatch):
+    tool = load_tool('benchmark')
+    monkeypatch.setattr(tool, 'measure_pnp', lambda: dict(forward=0.5))
+    arguments = [str(repo / LEAF), '--what', 'pnp', '--device', 'cpu', '-o', str(tmp_path)]
+    missing = f'train_dataloader.dataset.data_root={tmp_path}/missing/'
+    assert tool.main([*arguments, '--cfg-options', missing]) == 0
+    assert json.loads((tmp_path / 'benchmark.json').read_text())['pnp'] == dict(forward=0.5)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -20,9 +20,7 @@ class Model(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         # The loss itself may be finite where its gradient is not.
-        return dict(loss=(self.weight * inputs['values'][0]).nansum() * 0 + _Slope.apply(
-            self.weight, inputs['values'][0]
-        ))  # fmt: skip
+        return dict(loss=_Slope.apply(self.weight, inputs['values'][0]))
 
 
 class _Slope(torch.autograd.Function):
