@@ -25,6 +25,7 @@ from . import (  # noqa: E402
     spconv_cpu_backward,
     spconv_cpu_scatter,
     spconv_indices,
+    torch_sync_batch_norm,
 )
 
 WORKAROUNDS = (
@@ -44,6 +45,7 @@ WORKAROUNDS = (
     mmcv_rotated_nms,
     mmdet3d_kitti_overlaps,
     mmdet3d_numpy_long,
+    torch_sync_batch_norm,
 )
 
 

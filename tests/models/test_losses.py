@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from nclr_mm.models.losses import OverlapLoss, PointInfoNCE, PoseLoss
+from tests.processes import run_in_processes
 
 
 def slow_info_nce(points, pixels, mask, same, temperature):
@@ -41,6 +43,62 @@ def test_info_nce_equals_a_loop(with_same):
     both = PointInfoNCE(0.07, symmetric=True, loss_weight=3.0)(points, pixels, mask, same)
     other = slow_info_nce(pixels, points, mask, same, 0.07)
     assert float(both) == pytest.approx(1.5 * (float(loss) + other), rel=1e-4)
+
+
+#: samples of each process
+SAMPLES = (2, 1, 1)
+
+
+def gathered_case():
+    """Embeddings of a batch of 4, of which the last sample has no pair, and what excludes what."""
+    generator = torch.Generator().manual_seed(0)
+    points, pixels = torch.nn.functional.normalize(
+        torch.randn(2, 4, 9, 5, generator=generator), dim=-1
+    )
+    mask = torch.rand(4, 9, generator=generator) > 0.3
+    mask[3] = False
+    same = torch.rand(4, 9, 9, generator=generator) > 0.7
+    return points, pixels, mask, same | same.transpose(1, 2)
+
+
+def gathered_loss(points, pixels, mask, same):
+    points, pixels = points.clone().requires_grad_(), pixels.clone().requires_grad_()
+    loss = PointInfoNCE(0.07, symmetric=True, loss_weight=2.0, gather_negatives=True)(
+        points, pixels, mask, same
+    )
+    loss.backward()
+    return dict(loss=loss.detach(), points=points.grad, pixels=pixels.grad)
+
+
+def loss_of_a_process():
+    first = sum(SAMPLES[: dist.get_rank()])
+    part = slice(first, first + SAMPLES[dist.get_rank()])
+    return gathered_loss(*(values[part] for values in gathered_case()))
+
+
+def test_gathered_negatives_equal_a_loop_over_all_pairs():
+    points, pixels, mask, same = gathered_case()
+    # One sample with all pairs, of which none excludes one of another sample.
+    flat = torch.block_diag(*same).bool()[None]
+    one = [values.flatten(0, 1)[None] for values in (points, pixels, mask)]
+    expected = slow_info_nce(*one, flat, 0.07)
+    expected += slow_info_nce(one[1], one[0], one[2], flat, 0.07)
+    assert float(gathered_loss(points, pixels, mask, same)['loss']) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_gathered_negatives_give_the_gradients_of_one_process_with_the_whole_batch(tmp_path):
+    parts = run_in_processes(loss_of_a_process, len(SAMPLES), tmp_path / 'run')
+    whole = gathered_loss(*gathered_case())
+    number = len(SAMPLES)
+    mean = sum(part['loss'] for part in parts) / number
+    torch.testing.assert_close(mean, whole['loss'])
+    for name in ('points', 'pixels'):
+        # Distributed training averages the gradients.
+        found = torch.cat([part[name] for part in parts]) / number
+        assert whole[name].abs().max() > 0.01
+        torch.testing.assert_close(found, whole[name])
 
 
 def test_info_nce_of_equal_features_is_log_of_the_number():

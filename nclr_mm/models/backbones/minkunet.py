@@ -12,7 +12,7 @@ from mmdet3d.registry import MODELS
 from packaging.version import Version
 from torch import Tensor, nn
 
-from ..layers.norms import running_statistics_if_alone
+from ..layers.norms import norms_across_processes, running_statistics_if_alone
 
 # Beyond this, spconv's 32-bit index of the cells of a batch wraps, and far voxels become
 # neighbours without an error (seen with spconv 2.3.8; on GPUs it counts in 64 bits).
@@ -117,6 +117,9 @@ class CalibrationMinkUNet(MinkUNetBackbone):
             (Nv, decoder_channels[-1]) features in the order of the inputs.
         """
         if len(coors) == 0:
+            if norms_across_processes(self):  # the others wait for this process: a voxel of zeros
+                voxel = voxel_features.new_zeros((1, voxel_features.shape[1]))
+                return self(voxel, coors.new_zeros((1, 4)))[:0]
             touched = sum(p.sum() for p in self.parameters()) * 0
             return voxel_features.new_zeros((0, self.out_channels)) + touched
         with running_statistics_if_alone(self, coors, 2**self.num_stages):

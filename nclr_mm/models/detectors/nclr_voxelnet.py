@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..layers.bev import read_bev
-from ..layers.norms import running_statistics_if_alone
+from ..layers.norms import norms_across_processes, running_statistics_if_alone
 from .nclr import NCLR
 
 
@@ -61,6 +61,9 @@ class NCLRVoxelNet(NCLR):
         point_in = self.calib_head.point_in
         if not sum(counts):
             branch = (self.middle_encoder, self.backbone, self.neck, point_in)
+            if any(map(norms_across_processes, branch)):
+                # The other processes wait for this one: a voxel of zeros.
+                return self.extract_point_feat(_one_voxel(voxels))[:0]
             touched = sum(p.sum() for module in branch for p in module.parameters()) * 0
             return voxels['xyz'].new_zeros((0, point_in.out_features)) + touched
         features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
@@ -72,3 +75,14 @@ class NCLRVoxelNet(NCLR):
         # Interpolation and a linear layer may change places: 64 channels are read, not 512.
         bev = F.conv2d(bev, point_in.weight[..., None, None], point_in.bias)
         return read_bev(bev, voxels['xyz'], counts, self.point_cloud_range, self.voxel_size)
+
+
+def _one_voxel(voxels: dict) -> dict:
+    """A voxel of zeros in the first sample, in the form of a batch without voxels."""
+    one = {
+        key: values.new_zeros((1, *values.shape[1:]))
+        for key, values in voxels.items()
+        if key != 'counts'
+    }
+    one['num_points'] += 1
+    return dict(one, counts=[1, *voxels['counts'][1:]])

@@ -5,6 +5,8 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .averaging import batch_mean
+
 
 @MODELS.register_module()
 class OverlapLoss(nn.Module):
@@ -19,7 +21,7 @@ class OverlapLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mean over the entries of ``mask``; zero where there is none.
+        """Mean over the entries of ``mask``, of all processes; zero where there is none.
 
         Args:
             logits: (...) logits.
@@ -29,4 +31,4 @@ class OverlapLoss(nn.Module):
         logits = logits.float()
         loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction='none')
         mask = torch.ones_like(target) if mask is None else mask
-        return self.loss_weight * (loss * mask).sum() / mask.sum().clamp(min=1)
+        return self.loss_weight * batch_mean(loss, mask)

@@ -4,6 +4,8 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .averaging import batch_mean
+
 
 @MODELS.register_module()
 class PoseLoss(nn.Module):
@@ -23,7 +25,7 @@ class PoseLoss(nn.Module):
     def forward(
         self, rotation: Tensor, translation: Tensor, target: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean over the valid poses; zero, and connected to the inputs, where there is none.
+        """Mean over the valid poses of all processes; zero, and connected, where there is none.
 
         Args:
             rotation: (N, 3, 3) predicted rotations.
@@ -34,10 +36,9 @@ class PoseLoss(nn.Module):
         Returns:
             Rotation loss and translation loss, scalars.
         """
-        count = valid.sum().clamp(min=1)
         mean_rotation = F.smooth_l1_loss(rotation, target[:, :3, :3], reduction='none').mean((1, 2))
         mean_translation = F.smooth_l1_loss(translation, target[:, :3, 3], reduction='none').mean(1)
         return (
-            self.rotation_weight * (mean_rotation * valid).sum() / count,
-            self.translation_weight * (mean_translation * valid).sum() / count,
+            self.rotation_weight * batch_mean(mean_rotation, valid),
+            self.translation_weight * batch_mean(mean_translation, valid),
         )

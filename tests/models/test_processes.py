@@ -1,0 +1,145 @@
+"""Several processes train as one with all their samples. Oracle: that one process."""
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from mmdet3d.registry import MODELS
+from mmdet3d.structures import Det3DDataSample
+from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.nn import functional as F
+
+import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.models.backbones import CalibrationSPVCNN
+from tests.conftest import REPO
+from tests.processes import run_in_processes
+
+K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
+FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+VOXELS = 200
+
+
+def detector(kind: str, **head) -> nn.Module:
+    """A detector that draws all voxels, pairs and keypoints, so that nothing is left to chance."""
+    init_default_scope('mmdet3d')
+    torch.manual_seed(0)
+    cfg = Config.fromfile(REPO / f'configs/_base_/models/nclr_{kind}-small_lite0.py').model
+    contrast = dict(type='PointInfoNCE', gather_negatives=True)
+    cfg.calib_head.update(
+        num_voxels=VOXELS,
+        preferred_fraction=0.0,
+        loss_contrast=contrast,
+        loss_fused_contrast=contrast,
+        **head,
+    )
+    return convert_sync_batchnorm(MODELS.build(cfg)).train()
+
+
+def batch(model: nn.Module, samples: list[int], number: int = VOXELS) -> dict:
+    """Samples of as many voxels each, made of their number."""
+    points, images, structures = [], [], []
+    for sample in samples:
+        rng = np.random.default_rng(sample)
+        # Cells of 0.5 m, more than a voxel: each point has a voxel of its own.
+        cells = rng.permutation(np.argwhere(np.ones((32, 16, 6))))[:number]
+        xyz = [4, -4, -1.5] + 0.5 * cells
+        cloud = np.hstack([xyz, rng.uniform(0, 1, (len(xyz), 1))])
+        points.append(torch.tensor(cloud, dtype=torch.float32))
+        images.append(torch.from_numpy(rng.integers(0, 255, (1, 3, 64, 96), dtype=np.uint8)))
+        structures.append(Det3DDataSample(metainfo=dict(cam2img=K[None], lidar2cam=FORWARD[None])))
+    data = dict(inputs=dict(points=points, img=images), data_samples=structures)
+    return model.data_preprocessor(data, training=True)
+
+
+def gradients(model: nn.Module, data: dict) -> dict:
+    losses = model(**data, mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    found = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    statistics = {n: b for n, b in model.named_buffers() if 'running' in n}
+    losses = {name: float(value) for name, value in losses.items() if 'loss' in name}
+    return dict(losses=losses, gradients=found, statistics=statistics)
+
+
+def train_in_a_process(kind: str, head: dict) -> dict:
+    model = detector(kind, **head)
+    data = batch(model, [dist.get_rank()])
+    result = gradients(MMDistributedDataParallel(model, broadcast_buffers=False), data)
+    return {
+        key: {name.removeprefix('module.'): value for name, value in values.items()}
+        for key, values in result.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ('kind', 'head'),
+    [
+        ('minkunet', dict(with_pose_loss=True, keypoints=dict(number=VOXELS, thresholds=(0.0,)))),
+        ('second', dict()),
+    ],
+)
+@pytest.mark.parametrize('number', [2, 4])
+def test_gradients_and_statistics_are_those_of_one_process(tmp_path, kind, head, number):
+    found = run_in_processes(train_in_a_process, number, tmp_path / 'run', kind, head)
+    model = detector(kind, **head)
+    expected = gradients(model, batch(model, list(range(number))))
+    assert expected['losses']['loss_contrast'] > 1
+    for name, value in expected['losses'].items():
+        mean = sum(part['losses'][name] for part in found) / number
+        assert mean == pytest.approx(value, rel=1e-3), name
+    for part in found:
+        torch.testing.assert_close(part['statistics'], expected['statistics'], rtol=1e-3, atol=1e-4)
+        for name, value in expected['gradients'].items():
+            difference = (part['gradients'][name] - value).norm()
+            # The bias before a batch norm has no gradient but for rounding.
+            assert difference <= 5e-3 * value.norm() + 1e-4, name
+
+
+def train_with_an_empty_process(kind: str) -> dict:
+    model = detector(kind)
+    number = VOXELS if dist.get_rank() else 0
+    result = gradients(
+        MMDistributedDataParallel(model, broadcast_buffers=False), batch(model, [0], number)
+    )
+    return result['losses'], result['gradients']
+
+
+@pytest.mark.parametrize('kind', ['minkunet', 'second'])
+def test_a_process_without_any_voxel_takes_part(tmp_path, kind):
+    """The others would wait for its part of their statistics without end."""
+    (_, first), (losses, second) = run_in_processes(
+        train_with_an_empty_process, 2, tmp_path / 'run', kind
+    )
+    assert losses['loss_contrast'] > 1
+    for name, gradient in first.items():
+        assert gradient.isfinite().all()
+        assert torch.equal(gradient, second[name]), name
+
+
+def spvcnn_features() -> torch.Tensor:
+    torch.manual_seed(0)
+    network = CalibrationSPVCNN(
+        in_channels=1,
+        num_stages=4,
+        base_channels=8,
+        encoder_channels=[8, 8, 16, 16],
+        encoder_blocks=[1, 1, 1, 1],
+        decoder_channels=[16, 16, 8, 8],
+        decoder_blocks=[1, 1, 1, 1],
+        drop_ratio=0.0,
+    )
+    network = convert_sync_batchnorm(network).train()
+    coors = torch.unique(torch.randint(0, 20, (400, 3)), dim=0).int()
+    halves = coors[::2], coors[1::2]  # of different numbers of voxels
+    coors = torch.cat([F.pad(half, (1, 0), value=b) for b, half in enumerate(halves)])
+    if dist.is_initialized():
+        coors = coors[coors[:, 0] == dist.get_rank()]
+        coors[:, 0] = 0
+    return network(coors[:, 1:2] / 10.0, coors).detach()
+
+
+def test_spvcnn_features_are_those_of_one_process(tmp_path):
+    found = run_in_processes(spvcnn_features, 2, tmp_path / 'run')
+    torch.testing.assert_close(torch.cat(found), spvcnn_features(), atol=1e-4, rtol=1e-3)
