@@ -11,6 +11,7 @@ from nclr_mm.engine.command_line import (
     add_run_arguments,
     build_runner,
     load_config,
+    report_full_disk,
     report_user_errors,
     require_checkpoint,
 )
@@ -53,7 +54,7 @@ def main() -> None:
     runner = build_runner(cfg)
     if args.checkpoint is None:  # the runner initialises a model only to train it
         unwrapped_model(runner).init_weights()
-    runner.test()
+    report_full_disk(runner.test, cfg.work_dir)
 
 
 if __name__ == '__main__':

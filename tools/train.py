@@ -13,6 +13,7 @@ from nclr_mm.engine.command_line import (
     add_run_arguments,
     build_runner,
     load_config,
+    report_full_disk,
     report_user_errors,
     require_checkpoint,
 )
@@ -74,7 +75,7 @@ def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
     runner = build_runner(cfg)
-    runner.train()
+    report_full_disk(runner.train, cfg.work_dir)
 
 
 if __name__ == '__main__':

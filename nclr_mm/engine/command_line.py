@@ -1,6 +1,9 @@
 """What tools/train.py and tools/test.py share: arguments, config, and errors of the user."""
 
 import argparse
+import errno
+import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -9,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from mmdet3d.registry import DATASETS
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -25,6 +29,7 @@ __all__ = [
     'make_folder',
     'override',
     'read_config',
+    'report_full_disk',
     'report_user_errors',
     'require_checkpoint',
 ]
@@ -183,5 +188,35 @@ def report_user_errors(prepare: Callable[[], Prepared]) -> Prepared:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config names, mmengine's own if it names none."""
+    """Build the runner that the config names, mmengine's own if it names none.
+
+    Without TensorBoard installed, its backend is left out, with a warning.
+    """
+    backends = cfg.get('visualizer', {}).get('vis_backends') or []
+    kept = [backend for backend in backends if backend['type'] != 'TensorboardVisBackend']
+    if len(kept) < len(backends) and importlib.util.find_spec('tensorboard') is None:
+        print_log(
+            'TensorBoard is not installed; losses and pictures go to files alone.',
+            'current',
+            logging.WARNING,
+        )
+        cfg.visualizer.vis_backends = kept
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def report_full_disk(run: Callable[[], object], work_dir: str) -> None:
+    """Run to the end; where the disk of the results takes no more, end with one sentence.
+
+    Args:
+        run: trains or tests.
+        work_dir: folder of the results, for the sentence.
+    """
+    try:
+        run()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            raise
+        sys.exit(
+            f'{Path(sys.argv[0]).name}: The run ended, for {work_dir} takes no more: {error}. What '
+            'was saved before is whole; once there is space, train.py goes on with --resume.'
+        )

@@ -1,0 +1,180 @@
+"""What disks, processes and machines do to a run. Oracle: what is left of it, and its exit.
+
+The full disk is one: a small one, in a namespace of its own.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
+from tests.tools.conftest import environment
+
+#: seconds within which everything that belongs to a run has ended
+PATIENCE = 60
+
+ON_A_SMALL_DISK = r"""
+mkdir disk
+mount -t tmpfs -o size={size} tmpfs disk
+{prepare}
+timeout 300 {python} {repo}/tools/train.py tiny.py --work-dir disk {options} \
+    > train.log 2> error.log
+code=$?
+cp -r disk left
+exit $code
+"""
+
+
+@pytest.fixture
+def train_on_a_small_disk(repo, folder):
+    """Train into a disk of some size until it is full; returns the exit code."""
+    unshare = ['unshare', '--user', '--map-root-user', '--mount']
+    if subprocess.run([*unshare, 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).returncode:
+        pytest.skip('this machine allows no namespaces for users, which a small disk needs')
+
+    def start(size: str, *options: str, prepare: str = '') -> int:
+        script = ON_A_SMALL_DISK.format(
+            size=size,
+            prepare=prepare,
+            python=sys.executable,
+            repo=repo,
+            options=' '.join(options),
+        )
+        return subprocess.run(
+            [*unshare, 'bash', '-c', script], env=environment(repo, folder)
+        ).returncode
+
+    return start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('size', 'interval'), [('300k', 1), ('200k', 100_000), ('150k', 1), ('120k', 7)]
+)
+def test_a_full_disk(train_on_a_small_disk, folder, size, interval):
+    """It fills while a checkpoint, a log or the losses are written."""
+    code = train_on_a_small_disk(
+        *(size, '--cfg-options', 'train_cfg.max_epochs=100000'),
+        *(
+            f'default_hooks.checkpoint.interval={interval}',
+            'default_hooks.checkpoint.max_keep_ckpts=1',
+        ),
+        *('default_hooks.logger.type=LoggerHook', 'default_hooks.logger.interval=1'),
+    )
+    assert code == 1
+    error = (folder / 'error.log').read_text()
+    # Above it, logging may tell that it cannot write either.
+    last = error.splitlines()[-1]
+    assert last.startswith('train.py: The run ended, for disk takes no more: ')
+    assert 'No space left on device' in last
+    checkpoints = sorted((folder / 'left').glob('*.pth'))
+    assert bool(checkpoints) == (interval < 100)
+    for checkpoint in checkpoints:
+        assert torch.load(checkpoint)['state_dict']['linear.weight'].isfinite().all()
+    if checkpoints:
+        assert (folder / 'left/last_checkpoint').read_text().endswith(checkpoints[-1].name)
+    assert not list((folder / 'left').rglob('*.tmp'))
+
+
+@pytest.mark.slow
+def test_a_work_directory_that_cannot_be_written(train_on_a_small_disk, folder):
+    code = train_on_a_small_disk('1m', prepare='mount -o remount,ro disk')
+    assert code == 2
+    error = (folder / 'error.log').read_text()
+    assert error == 'train.py: The work directory disk cannot be written.\n'
+
+
+def test_without_tensorboard(run, folder):
+    (folder / 'sitecustomize.py').write_text("import sys; sys.modules['tensorboard'] = None")
+    with open(folder / 'tiny.py', 'a') as config:
+        config.write(
+            "visualizer = dict(type='mmengine.Visualizer', vis_backends=["
+            "dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])\n"
+        )
+    done = run('train.py', 'tiny.py')
+    assert done.returncode == 0, done.stderr
+    assert 'TensorBoard is not installed' in done.stdout + done.stderr
+    assert (folder / 'work_dirs/tiny/epoch_2.pth').is_file()
+    assert len(list(folder.glob('work_dirs/tiny/*/vis_data/scalars.json'))) == 1
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    found = []
+    for task in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{task}/children') as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def commands(pids: list[int]) -> dict[int, str]:
+    return {pid: open(f'/proc/{pid}/cmdline').read().replace('\0', ' ') for pid in pids}
+
+
+def wait_for(condition, seconds: float):
+    """What the condition gives, once it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.1)
+    raise TimeoutError(f'waited for {condition} for {seconds} s')
+
+
+def start_long_run(repo, folder, *program: str) -> subprocess.Popen:
+    options = ['--work-dir', 'out', '--cfg-options', 'train_cfg.max_epochs=1000000']
+    with open(folder / 'all.log', 'w') as log:
+        return subprocess.Popen(
+            [*program, *options, 'default_hooks.checkpoint.max_keep_ckpts=2']
+            + ['train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True'],
+            env=environment(repo, folder),
+            stdout=log,
+            stderr=log,
+        )
+
+
+def check_last_state(folder) -> None:
+    """The checkpoint that the run would go on from is whole."""
+    name = (folder / 'out/last_checkpoint').read_text()
+    assert torch.load(name)['state_dict']['linear.weight'].isfinite().all()
+
+
+@pytest.mark.slow
+def test_a_loader_worker_that_is_killed_ends_the_run(repo, folder):
+    train = start_long_run(repo, folder, sys.executable, str(repo / 'tools/train.py'), 'tiny.py')
+    try:
+        wait_for(lambda: list(folder.glob('out/epoch_*.pth')), 120)
+        (worker,) = children(train.pid)
+        os.kill(worker, signal.SIGKILL)
+        assert train.wait(PATIENCE) not in (0, None)
+    finally:
+        train.kill()
+    assert 'killed by signal: Killed' in (folder / 'all.log').read_text()
+    check_last_state(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('victim', [0, 1])
+def test_a_process_of_two_that_is_killed_ends_both(repo, folder, victim):
+    script = str(repo / 'tools/dist_train.sh')
+    launcher = start_long_run(repo, folder, 'bash', script, 'tiny.py', '2')
+    try:
+        wait_for(lambda: list(folder.glob('out/epoch_*.pth')), 200)
+        (torchrun,) = children(launcher.pid)
+        trainers = sorted(
+            pid for pid, text in commands(children(torchrun)).items() if 'train.py' in text
+        )
+        assert len(trainers) == 2
+        everyone = [torchrun, *trainers, *(c for pid in trainers for c in children(pid))]
+        os.kill(trainers[victim], signal.SIGKILL)
+        assert launcher.wait(PATIENCE) != 0
+        wait_for(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in everyone), PATIENCE)
+    finally:
+        launcher.kill()
+    assert 'Signal 9 (SIGKILL)' in (folder / 'all.log').read_text()
+    check_last_state(folder)
