@@ -59,7 +59,7 @@ def gradients(model: nn.Module, data: dict) -> dict:
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     found = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
     statistics = {n: b for n, b in model.named_buffers() if 'running' in n}
-    losses = {name: float(value) for name, value in losses.items() if 'loss' in name}
+    losses = {name: value.item() for name, value in losses.items() if 'loss' in name}
     return dict(losses=losses, gradients=found, statistics=statistics)
 
 
@@ -95,6 +95,39 @@ def test_gradients_and_statistics_are_those_of_one_process(tmp_path, kind, head,
             difference = (part['gradients'][name] - value).norm()
             # The bias before a batch norm has no gradient but for rounding.
             assert difference <= 5e-3 * value.norm() + 1e-4, name
+
+
+STEPS = 5
+
+
+def curve(samples_of_a_step: int) -> list[float]:
+    """Losses of some steps of AdamW, each on samples of its own."""
+    model = detector('minkunet')
+    trained = model
+    rank, own = 0, samples_of_a_step
+    if dist.is_initialized():
+        rank, own = dist.get_rank(), samples_of_a_step // dist.get_world_size()
+        trained = MMDistributedDataParallel(model, broadcast_buffers=False)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    losses = []
+    for step in range(STEPS):
+        first = step * samples_of_a_step + rank * own
+        optimiser.zero_grad()
+        values = trained(**batch(model, list(range(first, first + own))), mode='loss')
+        loss = sum(value for name, value in values.items() if 'loss' in name)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize('number', [2, 4])
+def test_the_loss_curve_is_that_of_one_process(tmp_path, number):
+    parts = run_in_processes(curve, number, tmp_path / 'run', 4)
+    found = [sum(step) / number for step in zip(*parts, strict=True)]
+    expected = curve(4)
+    assert abs(expected[-1] - expected[0]) > 0.5  # it learns
+    assert found == pytest.approx(expected, rel=0.01)
 
 
 def train_with_an_empty_process(kind: str) -> dict:
