@@ -83,7 +83,9 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # what is no pickle may raise anything
-        found = re.search(r'Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)', str(error))
+        found = re.search(
+            r'[Uu]nsupported (?:GLOBAL|(?:global|class)\S*(?: GLOBAL)?) (\S+)', str(error)
+        )
         if not isinstance(error, pickle.UnpicklingError) or not found:
             raise ValueError(no_checkpoint) from error
         raise ValueError(
