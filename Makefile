@@ -1,10 +1,11 @@
-# make quickstart | demo | test | test-slow | lint | docs | install | clean
+# make quickstart | demo | test | test-slow | lint | lock | docs | install | clean
 #
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
 #   TORCH   torch, as arguments of `pip install`; machines with a GPU take the build that fits it
 #   SPCONV  spconv and cumm, the same way; where nvidia-smi is found "spconv-cu126 cumm-cu126",
 #           which "spconv-triton" may replace; else those for CPUs
+#   LOCKED  1: only files whose hashes are in requirements/lock-*.txt (machines without a GPU)
 #   PIP_FIND_LINKS (pip's own): folders with wheels; a built mmcv there saves its build
 
 SHELL := /bin/bash
@@ -17,8 +18,8 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.10 python3,$(she
 	$(p) -c '$(FIT)' </dev/null >/dev/null 2>&1 && echo $(p))))
 TORCH ?= torch==2.13.0
 # The plain wheel is for CPUs alone.
-SPCONV ?= $(if $(shell command -v nvidia-smi 2>/dev/null),spconv-cu126 cumm-cu126,\
-	spconv==2.3.8 cumm==0.7.11)
+SPCONV_CPU := spconv==2.3.8 cumm==0.7.11
+SPCONV ?= $(if $(shell command -v nvidia-smi 2>/dev/null),spconv-cu126 cumm-cu126,$(SPCONV_CPU))
 MMCV := mmcv==2.1.0
 
 VENV := .venv
@@ -30,6 +31,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_DEFAULT_TIMEOUT ?= 60
 PIP = $(PY) -m pip install --retries 8 --progress-bar off
+LOCKED ?=
+ifneq ($(LOCKED),)
+  SPCONV := $(SPCONV_CPU)
+endif
+TAG = $$($(PY) -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 
 # A process that was killed may leave a package without its list of files; pip would take it for
 # installed.
@@ -37,7 +43,7 @@ DROP_HALF_INSTALLED = for info in $(VENV)/lib/python3.*/site-packages/*.dist-inf
 	[ -f "$$info/RECORD" ] || rm -rf "$$info"; done; \
 	rm -rf $(VENV)/lib/python3.*/site-packages/~*
 
-.PHONY: help install quickstart demo test test-slow lint docs clean
+.PHONY: help install quickstart demo test test-slow lint lock docs clean
 
 help:
 	@echo 'make quickstart install, calibrate a camera on a simulated street'
@@ -45,6 +51,7 @@ help:
 	@echo 'make test       install, run the tests that are not slow'
 	@echo 'make test-slow  install, run the slow tests'
 	@echo 'make lint       check style, format and types'
+	@echo 'make lock       write the hashes of all packages to requirements/lock-*.txt'
 	@echo 'make docs       build the pages of docs/ into docs/_build/html'
 	@echo 'make install    make .venv with all packages'
 	@echo 'make clean      remove .venv and caches'
@@ -70,6 +77,9 @@ lint: install
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+lock: $(STAMPS)/mmcv
+	$(PY) requirements/lock.py $(MMCV) $(TORCH) $(SPCONV_CPU)
+
 docs: install
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -84,9 +94,10 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS)
 	touch $@
 
+# With LOCKED everything but mmcv comes at once, so that the later steps find it installed.
 $(STAMPS)/build: requirements/build.txt $(STAMPS)/venv
 	$(DROP_HALF_INSTALLED)
-	$(PIP) -r requirements/build.txt
+	$(PIP) $(if $(LOCKED),--no-deps --require-hashes -r requirements/lock-$(TAG).txt,-r $<)
 	touch $@
 
 $(STAMPS)/torch: $(STAMPS)/build
@@ -107,7 +118,7 @@ MMCV_BUILD = MMCV_WITH_OPS=1 MAX_JOBS=$(CORES) CFLAGS=-g0 CXXFLAGS=-g0 \
 
 $(STAMPS)/mmcv: $(STAMPS)/runtime
 	$(DROP_HALF_INSTALLED)
-	$(MMCV_BUILD) $(MMCV)
+	$(MMCV_BUILD) $(if $(LOCKED),--require-hashes -r requirements/lock-mmcv.txt,$(MMCV))
 	$(PY) -c 'import mmcv.ops' || \
 		$(MMCV_BUILD) --force-reinstall --no-cache-dir --no-binary mmcv $(MMCV)
 	$(PY) -c 'import mmcv.ops'
