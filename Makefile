@@ -1,4 +1,5 @@
-# make quickstart | demo | test | test-slow | lint | lock | docs | install | clean
+# make quickstart | demo | test | test-slow | lint | coverage | mutation | matrix |
+#      lock | docs | install | clean
 #
 # Settings, to be given at the first installation (`make clean` before another choice):
 #   PYTHON  interpreter for .venv
@@ -43,14 +44,17 @@ DROP_HALF_INSTALLED = for info in $(VENV)/lib/python3.*/site-packages/*.dist-inf
 	[ -f "$$info/RECORD" ] || rm -rf "$$info"; done; \
 	rm -rf $(VENV)/lib/python3.*/site-packages/~*
 
-.PHONY: help install quickstart demo test test-slow lint lock docs clean
+.PHONY: help install quickstart demo test test-slow lint coverage mutation matrix lock docs clean
 
 help:
 	@echo 'make quickstart install, calibrate a camera on a simulated street'
 	@echo 'make demo       install, simulate a drive, pretrain, evaluate, write a report'
 	@echo 'make test       install, run the tests that are not slow'
 	@echo 'make test-slow  install, run the slow tests'
-	@echo 'make lint       check style, format and types'
+	@echo 'make lint       check style, format and types; part of make test'
+	@echo 'make coverage   run the same tests, say what they do not reach'
+	@echo 'make mutation   see which faults put into geometry its tests notice; hours'
+	@echo 'make matrix     install and test with Python 3.10, 3.11 and 3.12'
 	@echo 'make lock       write the hashes of all packages to requirements/lock-*.txt'
 	@echo 'make docs       build the pages of docs/ into docs/_build/html'
 	@echo 'make install    make .venv with all packages'
@@ -65,9 +69,36 @@ demo: install
 	$(PY) tools/demo.py
 
 # A worker for each core, of about 1 GB each; more threads in a worker would only compete.
-test: install
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile \
-		--no-loadscope-reorder </dev/null
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
+
+test: lint
+	$(PYTEST) </dev/null
+
+coverage: install
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=90 </dev/null
+
+# Some of the mutations of nclr_mm/geometry, against its tests, in a copy of the files; at least 85 %
+# must be noticed.
+MUTATIONS ?= 400
+MUTATED := work_dirs/mutation
+mutation: install
+	[ -x $(VENV)/bin/cosmic-ray ] || $(PIP) --no-deps -r requirements/mutation.txt
+	rm -rf $(MUTATED) && mkdir -p $(MUTATED)
+	git ls-files -z | xargs -0 cp --parents -t $(MUTATED)
+	export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; cd $(MUTATED); \
+		cosmic-ray init tests/mutation/geometry.toml session.sqlite && \
+		python tests/mutation/choose.py session.sqlite $(MUTATIONS) && \
+		python tests/mutation/serve.py \
+			cosmic-ray exec tests/mutation/geometry.toml session.sqlite && \
+		python tests/mutation/report.py session.sqlite 85
+
+# Each Python that is there, in an environment of its own.
+matrix:
+	for version in 3.10 3.11 3.12; do \
+		command -v python$$version || { echo "no python$$version"; continue; }; \
+		$(MAKE) test VENV=work_dirs/matrix/$$version PYTHON=python$$version; \
+	done
 
 test-slow: install
 	$(PY) -m pytest -m slow </dev/null

@@ -108,7 +108,7 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
         if isinstance(value, Tensor)
     )
     # The versions of modules, by which mmdet3d tells the layout of sparse kernels.
-    state._metadata = OrderedDict(
+    state._metadata = OrderedDict(  # type: ignore[attr-defined]
         ('' if name == 'module' else name.removeprefix('module.'), version)
         for name, version in getattr(content[key], '_metadata', {}).items()
     )
@@ -162,7 +162,7 @@ def write_whole(target: Path, content: bytes) -> None:
 def _with_versions(tensors: dict[str, Tensor]) -> OrderedDict:
     """Mark kernels as spconv 2's; mmdet3d turns round those without the mark."""
     state = OrderedDict(tensors)
-    state._metadata = OrderedDict(
+    state._metadata = OrderedDict(  # type: ignore[attr-defined]
         (name.rpartition('.')[0], dict(version=2))
         for name, value in tensors.items()
         if value.dim() == 5

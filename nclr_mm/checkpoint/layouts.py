@@ -21,7 +21,7 @@ written; (z, y, x, in, out) in spconv 1 and (z, y, x, out, in) in early spconv 2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
@@ -45,12 +45,16 @@ _FROM_OPENPCDET = (
 )
 
 
+#: patterns of names, and what they become
+_Rules = Iterable[tuple[str, str | Callable[[re.Match], str]]]
+
+
 def _block(module: str, match: re.Match, shift: int) -> str:
     level, layer, rest = match.groups()
     return f'{module}.blocks.{level}.{int(layer) + shift}.{rest}'
 
 
-def _rename(names: Iterable[str], rules) -> dict[str, str]:
+def _rename(names: Iterable[str], rules: _Rules) -> dict[str, str]:
     """The new name of each that the rules know."""
     renamed = {}
     for name in names:
@@ -196,7 +200,7 @@ def _require_stages(state: Mapping[str, Tensor]) -> None:
 def _require_shapes(state: Mapping[str, Tensor], names: Iterable[str]) -> None:
     """Refuse tensors that cannot be what their names say."""
     for name in names:
-        layer = int(re.search(r'\.(\d+)\.\w+$', name)[1])
+        layer = int(re.findall(r'\.(\d+)\.\w+$', name)[0])
         sparse = name.startswith('middle_encoder.')
         norm = layer % 3 == 1
         dimensions = 1 if norm else 5 if sparse else 4

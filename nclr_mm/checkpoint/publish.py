@@ -39,7 +39,7 @@ def publish(source: str | Path, target: str | Path) -> Path:
         raise ValueError(f'{target} is no name for weights; expected NAME.pth.')
     state = read_checkpoint(source, 'state_dict')
     small = OrderedDict((name, _smaller(name, value, source)) for name, value in state.items())
-    small._metadata = state._metadata
+    small._metadata = state._metadata  # type: ignore[attr-defined]
     content = serialised(dict(meta={}, state_dict=small))
     final = target.with_stem(f'{target.stem}-{hashlib.sha256(content).hexdigest()[:8]}')
     write_whole(final, content)
