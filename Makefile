@@ -96,7 +96,7 @@ mutation: install
 # Each Python that is there, in an environment of its own.
 matrix:
 	for version in 3.10 3.11 3.12; do \
-		command -v python$$version || { echo "no python$$version"; continue; }; \
+		python$$version -c '' || continue; \
 		$(MAKE) test VENV=work_dirs/matrix/$$version PYTHON=python$$version; \
 	done
 
