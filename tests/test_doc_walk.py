@@ -64,7 +64,7 @@ ELSEWHERE = {
     r'.*submission\.form.*': 'tests/tools/test_finetuning.py',
     r'python -m nclr_mm train mine\.py': 'tests/test_installed.py',
     r'.*configs/nclr/my_rig\.py.*': 'tests/datasets/test_data_docs.py',
-    r'python tools/rebuild\.py .*': 'tests/tools/test_zoo.py',
+    r'python tools/(rebuild|quickstart)\.py.*': 'tests/tools/test_zoo.py',
 }
 PAGES = {
     'README.md': dict(CONFIG=PRETRAINING, CHECKPOINT='nclr.pth'),

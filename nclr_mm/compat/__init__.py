@@ -23,6 +23,7 @@ from . import (  # noqa: E402
     mmengine_files,
     mmengine_saving,
     mmengine_zero,
+    nuscenes_no_boxes,
     spconv_cpu_backward,
     spconv_cpu_scatter,
     spconv_indices,
@@ -31,6 +32,7 @@ from . import (  # noqa: E402
 
 WORKAROUNDS = (
     spconv_triton_name,
+    nuscenes_no_boxes,
     spconv_cpu_backward,
     spconv_cpu_scatter,
     spconv_indices,
