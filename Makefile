@@ -146,12 +146,13 @@ $(STAMPS)/runtime: requirements/runtime.txt requirements/dev.txt requirements/do
 # import: then it is built here.
 MMCV_BUILD = MMCV_WITH_OPS=1 MAX_JOBS=$(CORES) CFLAGS=-g0 CXXFLAGS=-g0 \
 	$(PIP) --no-deps --no-build-isolation
+MMCV_REQUIRED = $(if $(LOCKED),--require-hashes -r requirements/lock-mmcv.txt,$(MMCV))
 
 $(STAMPS)/mmcv: $(STAMPS)/runtime
 	$(DROP_HALF_INSTALLED)
-	$(MMCV_BUILD) $(if $(LOCKED),--require-hashes -r requirements/lock-mmcv.txt,$(MMCV))
+	$(MMCV_BUILD) $(MMCV_REQUIRED)
 	$(PY) -c 'import mmcv.ops' || \
-		$(MMCV_BUILD) --force-reinstall --no-cache-dir --no-binary mmcv $(MMCV)
+		$(MMCV_BUILD) --force-reinstall --no-cache-dir --no-binary mmcv $(MMCV_REQUIRED)
 	$(PY) -c 'import mmcv.ops'
 	touch $@
 

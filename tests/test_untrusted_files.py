@@ -4,7 +4,6 @@ What reads the files is tested in tests/compat/test_mmengine_{checkpoints,files}
 tests/datasets/test_checks.py and tests/checkpoint.
 """
 
-import os
 import pickle
 import runpy
 import sys
@@ -17,22 +16,13 @@ import torch
 from nclr_mm.apis import init_model
 from nclr_mm.datasets.scans import read_scan
 from tests.apis.seeing_model import CAM2IMG, image, scan
+from tests.crafted import Boom
 from tests.tools import conftest
 
 SMALL = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
 
 
 folder, run = conftest.folder, conftest.run  # fixtures
-
-
-class Boom:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture

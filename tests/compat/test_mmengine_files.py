@@ -1,6 +1,5 @@
 """Files from elsewhere do not run code. Oracles: plain pickle and PyYAML, which do."""
 
-import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from mmengine.registry import init_default_scope
 import nclr_mm  # noqa: F401 (applies the workaround)
 from nclr_mm.calibration import read_intrinsics
 from nclr_mm.datasets.converters.kitti_detection import create_gt_database
+from tests.crafted import Boom
 
 PLAIN = dict(
     number=3,
@@ -31,16 +31,6 @@ PLAIN = dict(
     scalar=np.float64(2.5),
     count=np.int64(7),
 )
-
-
-class Boom:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.models.backbones import CalibrationSPVCNN
 from tests.conftest import REPO
+from tests.models.test_backbones import SMALL
 from tests.processes import run_in_processes
 
 K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
@@ -153,16 +154,7 @@ def test_a_process_without_any_voxel_takes_part(tmp_path, kind):
 
 def spvcnn_features() -> torch.Tensor:
     torch.manual_seed(0)
-    network = CalibrationSPVCNN(
-        in_channels=1,
-        num_stages=4,
-        base_channels=8,
-        encoder_channels=[8, 8, 16, 16],
-        encoder_blocks=[1, 1, 1, 1],
-        decoder_channels=[16, 16, 8, 8],
-        decoder_blocks=[1, 1, 1, 1],
-        drop_ratio=0.0,
-    )
+    network = CalibrationSPVCNN(**SMALL, drop_ratio=0.0)
     network = convert_sync_batchnorm(network).train()
     coors = torch.unique(torch.randint(0, 20, (400, 3)), dim=0).int()
     halves = coors[::2], coors[1::2]  # of different numbers of voxels
