@@ -48,7 +48,7 @@ def test_a_project_of_its_own_trains_from_three_lines(installed, tmp_path):
         installed, tmp_path, '-m', 'nclr_mm', 'train', 'mine.py', '--cfg-options', *options
     )
     assert code == 0, errors[-3000:]
-    assert 'calib/num_poses: 2' in out
+    assert 'camera/num_poses: 2' in out
     assert (tmp_path / 'work_dirs/mine/iter_1.pth').is_file()
 
 

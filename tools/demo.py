@@ -19,14 +19,14 @@ from nclr_mm.engine.command_line import home_of
 ROOT, TOOLS, CONFIGS = home_of(__file__)
 CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-semantickitti.py'
 METRICS = (
-    'calib/rot_err_median',
-    'calib/rot_err_mean',
-    'calib/trans_err_median',
-    'calib/trans_err_mean',
-    'calib/recall@5deg_2m',
-    'calib/recall@10deg_5m',
-    'calib/recall@45deg_10m',
-    'calib/failed',
+    'camera/rot_err_median',
+    'camera/rot_err_mean',
+    'camera/trans_err_median',
+    'camera/trans_err_mean',
+    'camera/recall@5deg_2m',
+    'camera/recall@10deg_5m',
+    'camera/recall@45deg_10m',
+    'camera/failed',
     'overlap/point_f1',
     'overlap/pixel_f1',
     'match/within_1px',
@@ -119,7 +119,7 @@ def results(work_dir: Path) -> dict[str, dict[str, float]]:
         before = tested(work_dir / f'before-{name}')
         after = tested(work_dir / f'after-{name}')
         perturbed = {
-            key.replace('initial/', 'calib/'): value
+            key.replace('initial/', 'camera/'): value
             for key, value in after.items()
             if key.startswith('initial/')
         }

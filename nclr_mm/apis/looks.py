@@ -95,6 +95,7 @@ class Looker:
             cam2img=cam2img.copy(),
             # The truth is what is asked for; nothing of a prediction depends on it.
             lidar2cam=np.tile(np.eye(4), (len(images), 1, 1)),
+            rig2cam=None,  # matches of all looks are joined before a rig is solved
         )
         packed = self.pipeline(results)
         batch = dict(

@@ -34,13 +34,21 @@ __all__ = ['CalibrationMetric']
 
 
 @dataclass(frozen=True)
+class PoseResult:
+    """Errors of one pose of one camera."""
+
+    failed: bool
+    rotation: float  # degrees; means nothing where the pose failed
+    translation: float  # metres; likewise
+
+
+@dataclass(frozen=True)
 class CameraResult:
     """What is kept of one camera: scalars and counts alone, cheap to send between processes."""
 
     camera: str
-    failed: bool
-    rotation_error: float  # degrees; means nothing where the pose failed
-    translation_error: float  # metres; likewise
+    pose: PoseResult
+    rig: PoseResult | None  # from the joint pose of all cameras; None where there is none
     initial_rotation_error: float | None  # degrees; None without a known perturbation
     initial_translation_error: float | None  # metres
     num_matches: int
@@ -62,6 +70,10 @@ class CalibrationMetric(BaseMetric):
     errors of the pose known before the perturbation, ``lidar2cam @ T``: what a model that does
     nothing would reach.
 
+    Poses of single cameras (``camera/*``) stand beside those of the rig (``rig/*``): where the
+    cameras' relative poses are known, the prediction holds one motion from the matches of all
+    cameras, which gives each camera a pose too, also one without a match of its own.
+
     Overlap, with ``threshold`` on the scores, over all points and all cells of all cameras at
     once. A point truly overlaps when it projects into the image, in front of the camera; a cell of
     the feature map when such a point of ``pred_calib.voxels`` falls on it. Hidden points count.
@@ -69,15 +81,17 @@ class CalibrationMetric(BaseMetric):
     Matches: distance between the matched pixel and the true projection of the matched point, in
     pixels of the network input image; infinite for a point behind the camera.
 
-    Metrics: ``calib/{rot_err,trans_err}_{mean,median}`` (degrees, metres),
-    ``calib/recall@5deg_2m`` and so on, ``calib/failed``, ``calib/num_poses``,
+    Metrics: ``camera/{rot_err,trans_err}_{mean,median}`` (degrees, metres),
+    ``camera/recall@5deg_2m`` and so on, ``camera/failed``, ``camera/num_poses``, the same with
+    ``rig/`` over the samples that have a rig's pose,
     ``initial/{rot_err,trans_err}_{mean,median}`` (where the samples hold ``perturbation``),
     ``overlap/{point,pixel}_{precision,recall,f1}``, ``match/within_1px`` and so on, and
     ``match/num_mean`` (matches a camera).
 
     Args:
         recall_thresholds: pairs (degrees, metres); a pose is recalled when both errors are at
-            most these. The defaults are those in use in the literature.
+            most these. The last three of the defaults are those in use in the literature; the first
+            two are what a calibration wants.
         match_thresholds: in pixels of the network input image.
         threshold: a point or a cell with a greater score counts as overlapping.
         failure_translation: translation error in metres that a failed pose counts as.
@@ -91,7 +105,13 @@ class CalibrationMetric(BaseMetric):
 
     def __init__(
         self,
-        recall_thresholds: Sequence[tuple[float, float]] = ((5, 2), (10, 5), (45, 10)),
+        recall_thresholds: Sequence[tuple[float, float]] = (
+            (0.2, 0.05),
+            (1, 0.2),
+            (5, 2),
+            (10, 5),
+            (45, 10),
+        ),
         match_thresholds: Sequence[float] = (1, 3, 5),
         threshold: float = 0.5,
         failure_translation: float = 20.0,
@@ -101,7 +121,7 @@ class CalibrationMetric(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         # The names hold their groups already; mmengine warns about an absent prefix.
-        super().__init__(collect_device, prefix or 'calib', collect_dir)
+        super().__init__(collect_device, prefix or 'camera', collect_dir)
         self.prefix = prefix
         for pair in recall_thresholds:
             if len(pair) != 2 or min(pair) <= 0:
@@ -157,19 +177,10 @@ class CalibrationMetric(BaseMetric):
         cameras = [camera for _, sample in results for camera in sample]
         if not cameras:
             raise ValueError('CalibrationMetric: no camera was evaluated; the data set is empty.')
-        failed = np.array([c.failed for c in cameras])
-        rotation = np.array([c.rotation_error for c in cameras])
-        translation = np.array([c.translation_error for c in cameras])
-        metrics = _mean_median(
-            'calib',
-            np.where(failed, 180.0, rotation),
-            np.where(failed, self.failure_translation, translation),
-        )
-        for degrees, metres in self.recall_thresholds:
-            reached = ~failed & (rotation <= degrees) & (translation <= metres)
-            metrics[f'calib/recall@{degrees:g}deg_{metres:g}m'] = float(reached.mean())
-        metrics['calib/failed'] = float(failed.mean())
-        metrics['calib/num_poses'] = len(cameras)
+        metrics = self._poses('camera', [c.pose for c in cameras])
+        rigs = [c.rig for c in cameras if c.rig is not None]
+        if rigs:
+            metrics |= self._poses('rig', rigs)
 
         known = [c for c in cameras if c.initial_rotation_error is not None]
         if known:
@@ -192,6 +203,21 @@ class CalibrationMetric(BaseMetric):
             _write_rows(self.outfile, results)
         return metrics
 
+    def _poses(self, group: str, poses: list[PoseResult]) -> dict[str, float]:
+        """Errors, recalls and failures of poses, their names beginning with the group."""
+        failed = np.array([pose.failed for pose in poses])
+        rotation = np.where(failed, 180.0, [pose.rotation for pose in poses])
+        translation = np.where(
+            failed, self.failure_translation, [pose.translation for pose in poses]
+        )
+        metrics = _mean_median(group, rotation, translation)
+        for degrees, metres in self.recall_thresholds:
+            reached = ~failed & (rotation <= degrees) & (translation <= metres)
+            metrics[f'{group}/recall@{degrees:g}deg_{metres:g}m'] = float(reached.mean())
+        metrics[f'{group}/failed'] = float(failed.mean())
+        metrics[f'{group}/num_poses'] = len(poses)
+        return metrics
+
     def _cameras(self, sample: dict) -> list[CameraResult]:
         pred = _field(sample, 'pred_calib', 'data sample')
         if isinstance(pred, BaseDataElement):
@@ -199,11 +225,14 @@ class CalibrationMetric(BaseMetric):
         true = _tensor(sample, 'lidar2cam', 'data sample', (None, 4, 4))
         number = len(true)
         cam2img = _tensor(sample, 'cam2img', 'data sample', (number, 3, 3))
-        pose = _tensor(pred, 'lidar2cam', 'pred_calib', (number, 4, 4))
-        failed = ~(_tensor(pred, 'valid', 'pred_calib', (number,)).bool() & is_rigid(pose))
-        # Errors of NaN matrices would be NaN, and are not looked at.
-        pose = torch.where(failed[:, None, None], torch.eye(4, dtype=pose.dtype), pose)
-        rotation, translation = (x.tolist() for x in pose_errors(pose, true))
+        poses = _tensor(pred, 'lidar2cam', 'pred_calib', (number, 4, 4))
+        valid = _tensor(pred, 'valid', 'pred_calib', (number,)).bool()
+        own = _pose_results(poses, valid, true)
+        rig: list[PoseResult | None] = [None] * number
+        if pred.get('rig_lidar2cam') is not None:
+            poses = _tensor(pred, 'rig_lidar2cam', 'pred_calib', (number, 4, 4))
+            valid = _tensor(pred, 'rig_valid', 'pred_calib', ()).bool().expand(number)
+            rig = _pose_results(poses, valid, true)
         initial_rotation, initial_translation = [None] * number, [None] * number
         if sample.get('perturbation') is not None:
             before = true @ _tensor(sample, 'perturbation', 'data sample', (4, 4))
@@ -217,9 +246,8 @@ class CalibrationMetric(BaseMetric):
         return [
             CameraResult(
                 camera=str(names[i]) if names is not None else str(i),
-                failed=bool(failed[i]),
-                rotation_error=rotation[i],
-                translation_error=translation[i],
+                pose=own[i],
+                rig=rig[i],
                 initial_rotation_error=initial_rotation[i],
                 initial_translation_error=initial_translation[i],
                 num_matches=matches[i].total,
@@ -270,12 +298,17 @@ class CalibrationMetric(BaseMetric):
         poses = [['pose', 'rot mean (deg)', 'rot median', 'trans mean (m)', 'trans median']]
         if 'initial/rot_err_mean' in metrics:
             poses.append(row('before', *(f'initial/{kind}' for kind in kinds)))
-        poses.append(row('predicted', *(f'calib/{kind}' for kind in kinds)))
-        recalls = [key for key in metrics if key.startswith('calib/recall@')]
+        groups = dict(camera='each camera', rig='rig')
+        groups = {key: name for key, name in groups.items() if f'{key}/failed' in metrics}
+        poses += [row(name, *(f'{key}/{kind}' for kind in kinds)) for key, name in groups.items()]
+        recalls = [key.split('/')[1] for key in metrics if key.startswith('camera/recall@')]
         shares = [key for key in metrics if key.startswith('match/within_')]
         rates = [
             ['recall', *(key.split('@')[1].replace('_', ', ') for key in recalls), 'failed'],
-            row('share of poses', *recalls, 'calib/failed'),
+            *(
+                row(name, *(f'{key}/{recall}' for recall in [*recalls, 'failed']))
+                for key, name in groups.items()
+            ),
         ]
         overlaps = [['overlap', 'precision', 'recall', 'F1']]
         for name in ('point', 'pixel'):
@@ -286,7 +319,7 @@ class CalibrationMetric(BaseMetric):
             row('share of matches', *shares) + [f'{metrics["match/num_mean"]:.0f}'],
         ]
         tables = '\n'.join(AsciiTable(rows).table for rows in (poses, rates, overlaps, matches))
-        return f'Calibration of {metrics["calib/num_poses"]} poses\n{tables}'
+        return f'Calibration of {metrics["camera/num_poses"]} poses\n{tables}'
 
 
 def _mean_median(group: str, rotation: np.ndarray, translation: np.ndarray) -> dict[str, float]:
@@ -295,6 +328,15 @@ def _mean_median(group: str, rotation: np.ndarray, translation: np.ndarray) -> d
         for name, values in (('rot_err', rotation), ('trans_err', translation))
         for kind, function in (('mean', np.mean), ('median', np.median))
     }
+
+
+def _pose_results(poses: Tensor, valid: Tensor, true: Tensor) -> list[PoseResult]:
+    """Compare poses (V, 4, 4) with the true ones; what is no rigid motion has failed."""
+    failed = ~(valid & is_rigid(poses))
+    # Errors of NaN matrices would be NaN, and are not looked at.
+    poses = torch.where(failed[:, None, None], torch.eye(4, dtype=poses.dtype), poses)
+    rotation, translation = pose_errors(poses, true)
+    return list(map(PoseResult, failed.tolist(), rotation.tolist(), translation.tolist()))
 
 
 def _field(container: dict, name: str, owner: str) -> Any:
@@ -325,6 +367,14 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _rig_row(rig: PoseResult) -> dict[str, Any]:
+    return dict(
+        rig_failed=rig.failed,
+        rig_rot_err=None if rig.failed else rig.rotation,
+        rig_trans_err=None if rig.failed else rig.translation,
+    )
+
+
 def _write_rows(outfile: str, results: list) -> None:
     rows = []
     for name, cameras in results:
@@ -333,14 +383,15 @@ def _write_rows(outfile: str, results: list) -> None:
                 dict(
                     **name,
                     camera=c.camera,
-                    failed=c.failed,
-                    rot_err=None if c.failed else c.rotation_error,
-                    trans_err=None if c.failed else c.translation_error,
+                    failed=c.pose.failed,
+                    rot_err=None if c.pose.failed else c.pose.rotation,
+                    trans_err=None if c.pose.failed else c.pose.translation,
                     initial_rot_err=c.initial_rotation_error,
                     initial_trans_err=c.initial_translation_error,
                     num_matches=c.num_matches,
                     num_inliers=c.num_inliers,
                     reproj_error=c.reproj_error if np.isfinite(c.reproj_error) else None,
+                    **({} if c.rig is None else _rig_row(c.rig)),
                 )
             )
     path = Path(outfile)

@@ -59,7 +59,7 @@ def test_your_own_rig(blocks, repo, tmp_path, monkeypatch):
     assert len(list((tmp_path / 'browse').glob('*.jpg'))) >= 1
     options = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1']
     out = run('tools/train.py', '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options)
-    assert 'calib/num_poses: 1' in out
+    assert 'camera/num_poses: 1' in out
 
 
 def test_every_transform_is_in_the_table(repo):

@@ -303,6 +303,25 @@ def test_sample_cameras():
     assert seen == {(a, b) for a in 'abcd' for b in 'abcd' if a < b}  # all pairs, in their order
 
 
+def pack(results: dict, **kwargs):
+    step = dict(type='PackCalibrationInputs', keys=['points', 'img'], **kwargs)
+    return TRANSFORMS.build(step)(results)['data_samples'].metainfo
+
+
+def test_relative_poses_are_packed_and_tell_nothing_of_the_lidar():
+    results = marked_sample(0)
+    truth = results['lidar2cam'].copy()
+    moved = run(results, [dict(type='RigidPerturbation'), dict(type='RandomFlipImages', prob=1.0)])
+    got = pack(moved, meta_keys=['lidar2cam'])['rig2cam']
+    assert not np.allclose(moved['lidar2cam'], truth)
+    np.testing.assert_allclose(got, truth @ np.linalg.inv(truth[0]), atol=1e-9)
+    np.testing.assert_allclose(got[0], np.eye(4), atol=1e-9)
+
+
+def test_relative_poses_of_a_pipeline_of_ones_own_are_kept():
+    assert pack(dict(marked_sample(0), rig2cam=None), meta_keys=['lidar2cam'])['rig2cam'] is None
+
+
 def test_photo_metric_jitter_changes_colours_alone():
     random.seed(0)
     before = marked_sample(0)

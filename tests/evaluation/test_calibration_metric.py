@@ -86,14 +86,39 @@ ERRORS = [(1, 0.5), (4, 3), (8, 1), (30, 9), (100, 4), (0, 0)]
 def test_known_errors():
     result = _evaluate([_sample(0, ERRORS[:3]), _sample(1, ERRORS[3:])])
     degrees, metres = np.array(ERRORS, float).T
-    assert result['calib/rot_err_mean'] == pytest.approx(degrees.mean())
-    assert result['calib/rot_err_median'] == pytest.approx(np.median(degrees))
-    assert result['calib/trans_err_mean'] == pytest.approx(metres.mean())
-    assert result['calib/trans_err_median'] == pytest.approx(np.median(metres))
-    assert result['calib/recall@5deg_2m'] == pytest.approx(2 / 6)  # the first and the last
-    assert result['calib/recall@10deg_5m'] == pytest.approx(4 / 6)
-    assert result['calib/recall@45deg_10m'] == pytest.approx(5 / 6)
-    assert result['calib/failed'] == 0 and result['calib/num_poses'] == 6
+    assert result['camera/rot_err_mean'] == pytest.approx(degrees.mean())
+    assert result['camera/rot_err_median'] == pytest.approx(np.median(degrees))
+    assert result['camera/trans_err_mean'] == pytest.approx(metres.mean())
+    assert result['camera/trans_err_median'] == pytest.approx(np.median(metres))
+    assert result['camera/recall@5deg_2m'] == pytest.approx(2 / 6)  # the first and the last
+    assert result['camera/recall@10deg_5m'] == pytest.approx(4 / 6)
+    assert result['camera/recall@45deg_10m'] == pytest.approx(5 / 6)
+    assert result['camera/failed'] == 0 and result['camera/num_poses'] == 6
+
+
+def _with_rig(sample, errors, valid=True):
+    rng = np.random.default_rng(7)
+    true = sample.metainfo['lidar2cam']
+    poses = np.stack([_moved(p, *e, rng) for p, e in zip(true, errors)])
+    sample.pred_calib.rig_lidar2cam = torch.from_numpy(poses)
+    sample.pred_calib.rig_valid = torch.tensor(valid)
+    return sample
+
+
+def test_the_rig_stands_beside_its_cameras():
+    rigs = [_with_rig(_sample(0, [(90, 5), (3, 1)]), [(0.1, 0.02), (0.5, 0.1)])]
+    rigs.append(_with_rig(_sample(1, [(90, 5), (3, 1)]), [(9, 1), (9, 1)], valid=False))
+    result = _evaluate([*rigs, _sample(2, [(1, 0.1)])], failure_translation=30)
+    assert result['rig/num_poses'] == 4 and result['camera/num_poses'] == 5
+    assert result['rig/failed'] == 0.5 and result['camera/failed'] == 0
+    assert result['rig/rot_err_mean'] == pytest.approx((0.1 + 0.5 + 180 + 180) / 4)
+    assert result['rig/trans_err_median'] == pytest.approx((0.1 + 30) / 2)
+    assert result['rig/recall@0.2deg_0.05m'] == 0.25 and result['rig/recall@1deg_0.2m'] == 0.5
+    assert result['camera/recall@5deg_2m'] == pytest.approx(3 / 5)
+
+
+def test_without_a_rig_nothing_is_said_of_one():
+    assert not any(key.startswith('rig/') for key in _evaluate([_sample(0, ERRORS)]))
 
 
 def test_pose_errors_against_scipy():
@@ -131,13 +156,13 @@ def test_a_failed_pose_counts_everywhere(spoil):
     if spoil is not None:
         spoil(samples[0].pred_calib.lidar2cam[0])
     result = _evaluate(samples, failure_translation=15)
-    assert result['calib/failed'] == 0.5
-    assert result['calib/rot_err_mean'] == pytest.approx(91)
-    assert result['calib/rot_err_median'] == pytest.approx(91)
-    assert result['calib/trans_err_mean'] == pytest.approx(8)
-    assert result['calib/trans_err_median'] == pytest.approx(8)
+    assert result['camera/failed'] == 0.5
+    assert result['camera/rot_err_mean'] == pytest.approx(91)
+    assert result['camera/rot_err_median'] == pytest.approx(91)
+    assert result['camera/trans_err_mean'] == pytest.approx(8)
+    assert result['camera/trans_err_median'] == pytest.approx(8)
     for name in ('5deg_2m', '10deg_5m', '45deg_10m'):
-        assert result[f'calib/recall@{name}'] == 0.5
+        assert result[f'camera/recall@{name}'] == 0.5
     assert all(np.isfinite(value) for value in result.values())
 
 
@@ -223,7 +248,7 @@ def test_nothing_predicted():
     sample.pred_calib.pixel_scores = torch.zeros(1, *MAP)
     result = _evaluate([sample])
     assert all(np.isfinite(value) for value in result.values())
-    assert result['calib/failed'] == 1 and result['overlap/point_f1'] == 0
+    assert result['camera/failed'] == 1 and result['overlap/point_f1'] == 0
     assert result['match/within_5px'] == 0
 
 
@@ -232,7 +257,7 @@ def test_padded_samples_are_dropped():
     metric = CalibrationMetric()
     samples = [_sample(0, [(1, 1)] * 3), _sample(1, [(3, 3)] * 3), _sample(0, [(1, 1)] * 3)]
     metric.process(None, [sample.to_dict() for sample in samples])
-    assert metric.evaluate(2)['calib/num_poses'] == 6
+    assert metric.evaluate(2)['camera/num_poses'] == 6
 
 
 def test_rows_are_written(tmp_path):
@@ -246,6 +271,17 @@ def test_rows_are_written(tmp_path):
     assert rows[0]['sample_idx'] == 5 and not rows[0]['failed']
     assert rows[1]['failed'] and rows[1]['rot_err'] is None and rows[1]['reproj_error'] is None
     assert [path.name for path in outfile.parent.iterdir()] == ['poses.json']
+
+
+def test_rows_of_rigs_are_written(tmp_path):
+    rows = tmp_path / 'rows.json'
+    samples = [_with_rig(_sample(0, [(2, 1)]), [(0.5, 0.25)])]
+    samples.append(_with_rig(_sample(1, [(2, 1)]), [(0.5, 0.25)], valid=False))
+    _evaluate(samples, outfile=str(rows))
+    good, bad = json.loads(rows.read_text())
+    assert good['rig_rot_err'] == pytest.approx(0.5) and not good['rig_failed']
+    assert good['rig_trans_err'] == pytest.approx(0.25)
+    assert bad['rig_failed'] and bad['rig_rot_err'] is None and bad['rig_trans_err'] is None
 
 
 def test_wrong_samples_are_named():
@@ -279,4 +315,4 @@ def test_wrong_arguments_are_named(kwargs):
 def test_built_from_a_config():
     metric = METRICS.build(dict(type='CalibrationMetric', prefix='val'))
     metric.process(None, [_sample(0, [(1, 1)]).to_dict()])
-    assert 'val/calib/rot_err_median' in metric.evaluate(1)
+    assert 'val/camera/rot_err_median' in metric.evaluate(1)

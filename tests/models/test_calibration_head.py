@@ -163,6 +163,45 @@ def test_perfect_features_give_the_true_poses(mirrored):
     assert prediction.pixel_scores.shape == (2, *MAP)
 
 
+def rig_of(poses, other):
+    """Relative poses of cameras in an arbitrary frame of the rig."""
+    return np.stack(poses) @ np.linalg.inv(other)
+
+
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_the_rig_has_a_pose_where_a_camera_has_none(mirrored):
+    torch.manual_seed(0)
+    intrinsics = np.array([[-1.0, 0, 95], [0, 1, 0], [0, 0, 1]]) @ K if mirrored else K
+    poses = [camera_pose(5), camera_pose(6), camera_pose(7)]
+    head = plain_head(test_cfg=dict(score_threshold=-1.0, window=1))
+    features, voxels, maps, samples = scene_of_cells(poses, intrinsics)
+    maps[2] = 0.0  # a covered camera
+    samples[0].set_metainfo(dict(rig2cam=rig_of(poses, camera_pose(9))))
+    prediction = head.predict(head.make_scene(features, voxels, maps, samples, IMAGE))[0]
+    assert prediction.valid.tolist() == [True, True, False]
+    assert bool(prediction.rig_valid)
+    # The covered camera's voxels match at random in the others, and some near their place.
+    np.testing.assert_allclose(prediction.rig_lidar2cam.numpy(), poses, atol=0.03)
+    assert (prediction.rig_num_inliers[:2] >= 90).all()
+    assert np.isfinite(prediction.rig_covariance.numpy()).all()
+
+
+@pytest.mark.parametrize('case', ['unknown', 'one camera', 'switched off', 'no matches'])
+def test_without_a_rig_there_is_no_pose_of_it(case):
+    poses = [camera_pose(5), camera_pose(6)][: 1 if case == 'one camera' else 2]
+    threshold = 1.0 if case == 'no matches' else -1.0
+    solver = {'switched off': dict(rig_solver=None)}.get(case, {})
+    head = plain_head(test_cfg=dict(score_threshold=threshold, window=1, **solver))
+    features, voxels, maps, samples = scene_of_cells(poses)
+    if case != 'unknown':
+        samples[0].set_metainfo(dict(rig2cam=rig_of(poses, np.eye(4))))
+    prediction = head.predict(head.make_scene(features, voxels, maps, samples, IMAGE))[0]
+    assert ('rig_lidar2cam' in prediction) == (case == 'no matches')
+    if case == 'no matches':
+        assert not prediction.rig_valid and np.isinf(prediction.rig_covariance.numpy()).all()
+        assert (prediction.rig_lidar2cam == torch.eye(4)).all()
+
+
 def test_pose_loss_is_small_for_right_features_and_large_for_shuffled_ones():
     torch.manual_seed(0)
     features, voxels, maps, samples = scene_of_cells([camera_pose(7)])

@@ -53,7 +53,7 @@ def options(data):
 
 def test_pretrain_evaluate_and_fine_tune(repo, data, tmp_path):
     log = command(repo, 'tools/train.py', CONFIG, '--work-dir', tmp_path, *options(data))
-    assert 'Pose loss on' in log and 'eta' in log and 'calib/rot_err_median' in log
+    assert 'Pose loss on' in log and 'eta' in log and 'camera/rot_err_median' in log
     (scalars,) = tmp_path.glob('*/vis_data/scalars.json')
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
     losses = [row for row in rows if 'loss_contrast' in row]
@@ -71,7 +71,7 @@ def test_pretrain_evaluate_and_fine_tune(repo, data, tmp_path):
     assert 'resumed epoch' in log and 'Pose loss on' in log and checkpoint.is_file()
 
     log = command(repo, 'tools/test.py', CONFIG, checkpoint, '--work-dir', tmp_path, *options(data))
-    assert 'calib/num_poses: 12' in log
+    assert 'camera/num_poses: 12' in log
 
     # A segmentor of mmdet3d takes the backbone from the checkpoint, every tensor by value.
     from mmdet3d.registry import MODELS
@@ -118,7 +118,7 @@ def test_two_processes_without_a_gpu(repo, data, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert 'Distributed training: True' in done.stdout and 'GPU number: 2' in done.stdout
-    assert 'calib/num_poses: 12' in done.stdout  # each pose once, whatever process solved it
+    assert 'camera/num_poses: 12' in done.stdout  # each pose once, whatever process solved it
     saved = torch.load(tmp_path / f'iter_{ITERS}.pth', map_location='cpu')
     assert saved['meta']['iter'] == ITERS
     assert all(v.isfinite().all() for v in saved['state_dict'].values() if v.is_floating_point())
@@ -131,7 +131,7 @@ def test_demo_runs_once_and_reports(repo, tmp_path):
         *('--frames', '10', '--iters', '6'),
     ]
     log = command(repo, *arguments)
-    assert 'calib/rot_err_median' in log
+    assert 'camera/rot_err_median' in log
     report = tmp_path / 'work/report'
     text = (report / 'README.md').read_text()
     for name in ('frames: untrained', 'street: trained', 'curves.png', 'image_2'):

@@ -15,17 +15,17 @@ def log(tmp_path):
     assert backend.experiment is backend  # makes the file
     for step in range(10, 310, 10):
         backend.add_scalars(dict(loss=30 / step, lr=0.1, iter=step, time=0.2), step=step)
-    backend.add_scalars({'calib/rot_err_median': 4.5}, step=300)
+    backend.add_scalars({'camera/rot_err_median': 4.5}, step=300)
     return tmp_path / 'scalars.json'
 
 
 def test_scalars_are_read(log):
     scalars = read_scalars(log)
-    assert set(scalars) == {'loss', 'lr', 'calib/rot_err_median'}
+    assert set(scalars) == {'loss', 'lr', 'camera/rot_err_median'}
     steps, values = scalars['loss']
     np.testing.assert_array_equal(steps, np.arange(10, 310, 10))
     np.testing.assert_allclose(values, 30 / steps)
-    assert [x.tolist() for x in scalars['calib/rot_err_median']] == [[300], [4.5]]
+    assert [x.tolist() for x in scalars['camera/rot_err_median']] == [[300], [4.5]]
 
 
 def test_a_line_cut_off_is_left_out(log):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 from mmdet3d.datasets.transforms import Pack3DDetInputs
 from mmdet3d.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class PackCalibrationInputs(Pack3DDetInputs):
-    """mmdet3d's Pack3DDetInputs, which says so where the cameras' images are of several sizes.
+    """mmdet3d's Pack3DDetInputs, for the cameras of a rig.
+
+    Beside ``meta_keys`` it packs the metainfo ``rig2cam`` (V, 4, 4), the relative poses of the
+    cameras: it takes the frame of the first camera to each camera, and so holds nothing of the pose
+    that is looked for. It comes from ``lidar2cam``, unless ``results`` has a ``rig2cam`` of its
+    own, which may be None where the relative poses are not known.
 
     Args:
         kwargs: arguments of :class:`mmdet3d.datasets.transforms.Pack3DDetInputs`.
@@ -16,6 +22,10 @@ class PackCalibrationInputs(Pack3DDetInputs):
     Raises:
         ValueError: naming the cameras and their sizes.
     """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.meta_keys = (*self.meta_keys, 'rig2cam')
 
     def pack_single_results(self, results: dict) -> dict:
         sizes = {image.shape[1::-1] for image in results.get('img', ())}
@@ -28,4 +38,6 @@ class PackCalibrationInputs(Pack3DDetInputs):
                 f'The images of a sample must have one size, but are {", ".join(found)}; '
                 'ResizeImages brings them to one.'
             )
+        if 'rig2cam' not in results and len(results.get('lidar2cam', ())):
+            results['rig2cam'] = results['lidar2cam'] @ np.linalg.inv(results['lidar2cam'][0])
         return super().pack_single_results(results)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from mmdet3d.registry import MODELS, TASK_UTILS
 from mmengine.model import BaseModule
@@ -15,6 +16,7 @@ from nclr_mm.geometry import epnp, normalise_pixels
 from ..layers.fusion import overlap_mlp
 from ..layers.matching import nearest_pixels, pixel_grid, refine_pixels, soft_argmax
 from ..layers.sampling import draw_masked
+from ..task_modules import RigMatches
 from .targets import Cameras, Targets, calibration_targets
 
 
@@ -136,7 +138,8 @@ class CalibrationHead(BaseModule):
         test_cfg: inference: ``num_voxels`` M used a sample, ``score_threshold`` on the overlap,
             ``features`` to match (``'fused'`` or ``'backbone'``), ``mutual`` nearest matches
             only, ``max_matches`` K a camera, ``window`` and ``temperature`` of the sub-cell
-            refinement, ``solver`` of the pose.
+            refinement, ``solver`` of each camera's pose, ``rig_solver`` of the one motion that all
+            cameras of a sample share where their relative poses are known, or ``None``.
     """
 
     default_keypoints = dict(number=128, thresholds=(0.9, 0.7), minimum=10)
@@ -149,6 +152,7 @@ class CalibrationHead(BaseModule):
         window=5,
         temperature=0.05,
         solver=dict(type='PoseLibSolver'),
+        rig_solver=dict(type='RigSolver'),
     )
 
     def __init__(
@@ -206,6 +210,8 @@ class CalibrationHead(BaseModule):
         if self.test_cfg['window'] % 2 == 0:
             raise ValueError(f'test_cfg.window must be odd, not {self.test_cfg["window"]}.')
         self.solver = TASK_UTILS.build(self.test_cfg['solver'])
+        rig_solver = self.test_cfg['rig_solver']
+        self.rig_solver = None if rig_solver is None else TASK_UTILS.build(rig_solver)
         #: whether predictions hold the features that were matched, for pictures of them
         self.keep_features = False
 
@@ -498,7 +504,10 @@ class CalibrationHead(BaseModule):
                 points, pixels = (x[i].float().cpu() for x in features)
                 results[-1].point_features = points[:, keep]
                 results[-1].pixel_features = pixels.unflatten(1, scene.cameras.map_size)
-            self.solve(results[-1], scene.cameras.cam2img[i].cpu())
+            cam2img, rig2cam = scene.cameras.cam2img[i].cpu(), scene.cameras.rig2cam[i]
+            self.solve(results[-1], cam2img)
+            if self.rig_solver is not None and rig2cam is not None and num_cameras > 1:
+                self.solve_rig(results[-1], cam2img, rig2cam)
         return results
 
     def matched_features(self, scene: Scene, view: View) -> tuple[Tensor, Tensor]:
@@ -578,5 +587,30 @@ class CalibrationHead(BaseModule):
                 num_matches=prediction.match_mask.sum(dim=1),
                 reproj_error=errors,
                 match_inliers=inliers,
+            )
+        )
+
+    def solve_rig(self, prediction: BaseDataElement, cam2img: Tensor, rig2cam: np.ndarray) -> None:
+        """Solve one motion from the matches of all cameras and write it into the prediction."""
+        mask = prediction.match_mask
+        matches = RigMatches(
+            prediction.match_points[mask].double().numpy(),
+            prediction.match_pixels[mask].double().numpy(),
+            mask.nonzero()[:, 0].numpy(),
+        )
+        intrinsics = cam2img.double().numpy()
+        found = self.rig_solver.solve(matches, intrinsics, rig2cam, prediction.img_shape)
+        inliers = torch.zeros_like(mask)
+        inliers[mask] = torch.from_numpy(found.inliers)
+        poses = np.tile(np.eye(4), (len(rig2cam), 1, 1))
+        if found.valid:
+            poses = rig2cam @ found.lidar2rig
+        prediction.set_data(
+            dict(
+                rig_lidar2cam=torch.from_numpy(poses),
+                rig_valid=torch.tensor(found.valid),
+                rig_covariance=torch.from_numpy(found.covariance),
+                rig_num_inliers=inliers.sum(dim=1),
+                rig_reproj_error=torch.tensor(found.reproj_error),
             )
         )

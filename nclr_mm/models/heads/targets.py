@@ -25,12 +25,15 @@ class Cameras:
         lidar2cam: (B, V, 4, 4) true poses.
         image_size: (H, W) of the input image.
         map_size: (h, w) of the feature map.
+        rig2cam: of each sample (V, 4, 4) float64, takes the frame of the rig to each camera, or
+            None where the relative poses of the cameras are not known.
     """
 
     cam2img: Tensor
     lidar2cam: Tensor
     image_size: tuple[int, int]
     map_size: tuple[int, int]
+    rig2cam: list[np.ndarray | None]
 
     @classmethod
     def from_samples(
@@ -40,7 +43,7 @@ class Cameras:
         map_size: tuple[int, int],
         device: torch.device,
     ) -> 'Cameras':
-        """Stack the matrices of the data samples onto the device, in float32."""
+        """Stack the matrices of the data samples onto the device, in float32; but ``rig2cam``."""
 
         def stack(name: str, size: int) -> Tensor:
             matrices = []
@@ -58,7 +61,14 @@ class Cameras:
                 matrices.append(matrix)
             return torch.from_numpy(np.stack(matrices)).to(device, non_blocking=True)
 
-        return cls(stack('cam2img', 3), stack('lidar2cam', 4), image_size, map_size)
+        rigs = [sample.metainfo.get('rig2cam') for sample in data_samples]
+        return cls(
+            stack('cam2img', 3),
+            stack('lidar2cam', 4),
+            image_size,
+            map_size,
+            [None if rig is None else np.asarray(rig, dtype=np.float64) for rig in rigs],
+        )
 
     @property
     def map_scale(self) -> tuple[float, float]:

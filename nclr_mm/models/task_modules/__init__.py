@@ -1,5 +1,15 @@
 from .clustering import HDBSCANClustering, MeanShiftClustering
 from .pose_solvers import OpenCVSolver, PoseEstimate, PoseLibSolver, PoseSolver, refine_pose
+from .rig_solver import (
+    RigEstimate,
+    RigMatches,
+    RigSolver,
+    exp_motion,
+    image_pieces,
+    log_motion,
+    pose_jacobian,
+    robust_covariance,
+)
 
 __all__ = [
     'HDBSCANClustering',
@@ -8,5 +18,13 @@ __all__ = [
     'PoseEstimate',
     'PoseLibSolver',
     'PoseSolver',
+    'RigEstimate',
+    'RigMatches',
+    'RigSolver',
+    'exp_motion',
+    'image_pieces',
+    'log_motion',
+    'pose_jacobian',
     'refine_pose',
+    'robust_covariance',
 ]

@@ -117,7 +117,7 @@ class PoseSolver(ABC):
         points = np.asarray(points, dtype=np.float64)
         pixels = np.asarray(pixels, dtype=np.float64)
         cam2img = np.asarray(cam2img, dtype=np.float64)
-        _check_input(points, pixels, cam2img)
+        check_matches(points, pixels, cam2img)
         failed = PoseEstimate(inliers=np.zeros(len(points), dtype=bool))
 
         usable = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1)
@@ -129,7 +129,7 @@ class PoseSolver(ABC):
         if usable.sum() < max(self.min_inliers, MIN_MATCHES):
             return failed
 
-        normalised, focal = _normalise(pixels[usable], cam2img)
+        normalised, focal = normalise_to_focal(pixels[usable], cam2img)
         pose = self._solve_normalised(np.ascontiguousarray(points[usable]), normalised, focal)
         if pose is None or not self._is_possible(pose):
             return failed
@@ -165,13 +165,7 @@ class PoseSolver(ABC):
         """
 
     def _is_possible(self, pose: np.ndarray) -> bool:
-        if not np.isfinite(pose).all():
-            return False
-        rotation = pose[:3, :3]
-        is_rotation = (
-            np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and np.linalg.det(rotation) > 0
-        )
-        return is_rotation and np.linalg.norm(pose[:3, 3]) <= self.max_translation
+        return is_pose(pose) and np.linalg.norm(pose[:3, 3]) <= self.max_translation
 
 
 @TASK_UTILS.register_module()
@@ -226,7 +220,7 @@ class PoseLibSolver(PoseSolver):
         self, points: np.ndarray, pixels: np.ndarray, focal: float
     ) -> np.ndarray | None:
         pose, _ = poselib.estimate_absolute_pose(
-            pixels, points, _camera(focal), self.ransac_options, self.bundle_options
+            pixels, points, camera_dict(focal), self.ransac_options, self.bundle_options
         )
         return _pose_matrix(pose.R, pose.t)
 
@@ -303,28 +297,40 @@ def refine_pose(
         (4, 4) the refined pose.
     """
     points, pixels = (np.ascontiguousarray(x, dtype=np.float64) for x in (points, pixels))
-    normalised, focal = _normalise(pixels, cam2img)
+    normalised, focal = normalise_to_focal(pixels, cam2img)
     start = poselib.CameraPose()
     start.R, start.t = lidar2cam[:3, :3], lidar2cam[:3, 3]
     bundle_options = dict(loss_type='CAUCHY', loss_scale=float(loss_scale))
     pose, _ = poselib.refine_absolute_pose(
-        normalised, points, start, _camera(focal), bundle_options
+        normalised, points, start, camera_dict(focal), bundle_options
     )
     return _pose_matrix(pose.R, pose.t)
 
 
-def _camera(focal: float) -> dict:
+def is_pose(pose: np.ndarray) -> bool:
+    """Whether a (4, 4) matrix is a finite rigid motion."""
+    if not np.isfinite(pose).all():
+        return False
+    rotation = pose[:3, :3]
+    return bool(
+        np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and np.linalg.det(rotation) > 0
+    )
+
+
+def camera_dict(focal: float) -> dict:
+    """PoseLib's camera with one focal length and the principal point at the origin."""
     return dict(model='SIMPLE_PINHOLE', width=0, height=0, params=[focal, 0.0, 0.0])
 
 
-def _normalise(pixels: np.ndarray, cam2img: np.ndarray) -> tuple[np.ndarray, float]:
+def normalise_to_focal(pixels: np.ndarray, cam2img: np.ndarray) -> tuple[np.ndarray, float]:
     """Pixels of a camera with one focal length, which is returned too, and no principal point."""
     focal = abs(cam2img[0, 0])
     rays = np.linalg.solve(cam2img, _homogeneous(pixels).T).T
     return np.ascontiguousarray(focal * rays[:, :2] / rays[:, 2:]), focal
 
 
-def _check_input(points: np.ndarray, pixels: np.ndarray, cam2img: np.ndarray) -> None:
+def check_matches(points: np.ndarray, pixels: np.ndarray, cam2img: np.ndarray) -> None:
+    """Raise ValueError unless points (M, 3), pixels (M, 2) and cam2img (3, 3) fit each other."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f'points must have the shape (M, 3), got {points.shape}.')
     if pixels.shape != (len(points), 2):
