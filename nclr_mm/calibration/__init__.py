@@ -4,6 +4,7 @@ Also the files that calibrations come from and go to.
 """
 
 from .alignment import Alignment, EdgeFrame, align_edges, depth_edges, evenly
+from .bundle import AdjustedRig, RigPriors, adjust_rig
 from .check import (
     ALIGNED_TOLERANCES,
     CameraCheck,
@@ -28,31 +29,50 @@ from .exports import (
     ros_static_transforms,
 )
 from .files import Intrinsics, read_extrinsics, read_intrinsics
+from .rig import (
+    CameraMotion,
+    KeptMatches,
+    RigEstimate,
+    Views,
+    estimate_rig,
+    find_moved_cameras,
+    rig_history,
+)
 
 __all__ = [
     'ALIGNED_TOLERANCES',
     'DEFAULT_THRESHOLDS',
+    'AdjustedRig',
     'Alignment',
     'CameraCheck',
+    'CameraMotion',
     'CheckedFrame',
     'Deviation',
     'EdgeFrame',
     'Estimate',
     'Intrinsics',
+    'KeptMatches',
     'Matches',
+    'RigEstimate',
+    'RigPriors',
     'Thresholds',
     'Tolerances',
+    'Views',
+    'adjust_rig',
     'align_edges',
     'check_camera',
     'depth_edges',
     'describe_pose',
     'disturbance',
     'estimate_pose',
+    'estimate_rig',
     'evenly',
+    'find_moved_cameras',
     'kitti_calib',
     'nuscenes_calibrated_sensor',
     'pose_distance',
     'read_extrinsics',
     'read_intrinsics',
+    'rig_history',
     'ros_static_transforms',
 ]

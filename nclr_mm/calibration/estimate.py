@@ -17,6 +17,7 @@ from nclr_mm.models.task_modules import PoseSolver, refine_pose
 __all__ = [
     'DEFAULT_THRESHOLDS',
     'Estimate',
+    'Findings',
     'Matches',
     'Thresholds',
     'estimate_pose',
@@ -75,14 +76,13 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 
 @dataclass
-class Estimate:
-    """The pose of a camera.
+class Findings:
+    """What is known of a pose beside the pose.
 
     Attributes:
-        lidar2cam: (4, 4) float64, takes LiDAR points to the camera (metres); identity if there
-            is no pose. One that failed may hold a pose, which is not to be used.
         covariance: (6, 6) of a small motion xi = (rotation vector in radians, translation in
-            metres) in the LiDAR's frame, ``lidar2cam Exp(xi)``; infinite if there is no pose.
+            metres) in the LiDAR's frame, ``pose Exp(xi)``; infinite if there is no pose, or
+            nothing is known of its spread.
         num_matches, num_inliers: of all looks.
         reproj_error: root mean square over the inliers in pixels; inf if there is no pose.
         num_looks: how many looks there were.
@@ -91,7 +91,6 @@ class Estimate:
         reasons: why it is not ``ok``.
     """
 
-    lidar2cam: np.ndarray = field(default_factory=lambda: np.eye(4))
     covariance: np.ndarray = field(default_factory=lambda: np.full((6, 6), np.inf))
     num_matches: int = 0
     num_inliers: int = 0
@@ -109,6 +108,58 @@ class Estimate:
         """
         variances = np.diag(self.covariance)
         return float(np.rad2deg(np.sqrt(variances[:3].sum()))), float(np.sqrt(variances[3:].sum()))
+
+    def judge(
+        self,
+        pose: np.ndarray,
+        look_poses: Sequence[np.ndarray | None],
+        inliers_a_look: float,
+        thresholds: Thresholds,
+    ) -> None:
+        """Fill in agreement, verdict and reasons.
+
+        Args:
+            pose: (4, 4) the joint pose.
+            look_poses: (4, 4) that each look gave on its own, or None where it gave none.
+            inliers_a_look: how many.
+            thresholds: of the verdict.
+        """
+        near = [
+            other is not None and _within(pose_distance(pose, other), thresholds)
+            for other in look_poses
+        ]
+        self.num_looks = len(look_poses)
+        self.agreement = float(np.mean(near)) if near else 0.0
+        rotation, translation = self.deviation
+        agreeing = f'{self.agreement:.0%} of {self.num_looks} looks agree with the joint pose'
+        if self.agreement < thresholds.agreement_failed:
+            self.reasons.append(f'only {agreeing}')
+            return
+        if self.agreement < thresholds.agreement_ok:
+            self.reasons.append(agreeing)
+        if self.num_looks < thresholds.looks:
+            self.reasons.append(
+                f'fewer than {thresholds.looks} looks, which cannot tell whether they agree'
+            )
+        if rotation > thresholds.rotation:
+            self.reasons.append(f'the rotation spreads by {rotation:.2f} deg')
+        if translation > thresholds.translation:
+            self.reasons.append(f'the translation spreads by {translation:.2f} m')
+        if inliers_a_look < thresholds.inliers:
+            self.reasons.append(f'only {inliers_a_look:.0f} inliers a look')
+        self.verdict = 'doubtful' if self.reasons else 'ok'
+
+
+@dataclass
+class Estimate(Findings):
+    """The pose of a camera, and what is known of it.
+
+    Attributes:
+        lidar2cam: (4, 4) float64, takes LiDAR points to the camera (metres); identity if there
+            is no pose. One that failed may hold a pose, which is not to be used.
+    """
+
+    lidar2cam: np.ndarray = field(default_factory=lambda: np.eye(4))
 
 
 def pose_distance(pose: np.ndarray, other: np.ndarray) -> tuple[float, float]:
@@ -163,15 +214,10 @@ def estimate_pose(
     result.lidar2cam = pose
     result.num_inliers = int(inliers.sum())
     result.reproj_error = float(np.sqrt(np.mean(errors[inliers] ** 2)))
-    near = [
-        other is not None and _within(pose_distance(pose, other), thresholds)
-        for other in look_poses
-    ]
-    result.agreement = float(np.mean(near))
     result.covariance = _bootstrap(
         matches, errors, number, cam2img, pose, solver.max_error, resamples, seed
     )
-    _judge(result, thresholds)
+    result.judge(pose, look_poses, result.num_inliers / max(number, 1), thresholds)
     return result
 
 
@@ -222,26 +268,3 @@ def _bootstrap(
     if len(motions) < 2:
         return np.full((6, 6), np.inf)
     return np.cov(np.array(motions), rowvar=False)
-
-
-def _judge(result: Estimate, thresholds: Thresholds) -> None:
-    """Fill in verdict and reasons."""
-    rotation, translation = result.deviation
-    per_look = result.num_inliers / result.num_looks
-    agreeing = f'{result.agreement:.0%} of {result.num_looks} looks agree with the joint pose'
-    if result.agreement < thresholds.agreement_failed:
-        result.reasons.append(f'only {agreeing}')
-        return
-    if result.agreement < thresholds.agreement_ok:
-        result.reasons.append(agreeing)
-    if result.num_looks < thresholds.looks:
-        result.reasons.append(
-            f'fewer than {thresholds.looks} looks, which cannot tell whether they agree'
-        )
-    if rotation > thresholds.rotation:
-        result.reasons.append(f'the rotation spreads by {rotation:.2f} deg')
-    if translation > thresholds.translation:
-        result.reasons.append(f'the translation spreads by {translation:.2f} m')
-    if per_look < thresholds.inliers:
-        result.reasons.append(f'only {per_look:.0f} inliers a look')
-    result.verdict = 'doubtful' if result.reasons else 'ok'

@@ -170,7 +170,8 @@ def test_covariance_is_that_of_repeated_trials(offsets):
         found = RigSolver(min_iterations=100).solve(matches, cam2img, rig2cam, SIZE)
         error = log_motion(np.linalg.inv(found.lidar2rig) @ true)
         distances.append(error @ np.linalg.solve(found.covariance, error))
-        simple = RigSolver().covariance(matches, cam2img, rig2cam, found.lidar2rig)
+        simple, groups = RigSolver().covariance(matches, cam2img, rig2cam, found.lidar2rig)
+        assert 40 < found.groups <= 48 < groups  # parts of images, and matches
         naive.append(error @ np.linalg.solve(simple, error))
     # 150 trials: two standard deviations are 0.08 at 50 %, 0.05 at 90 %, 0.016 at 99 %.
     shares = [np.mean(np.array(distances) <= chi2.ppf(level, 6)) for level in (0.5, 0.9, 0.99)]

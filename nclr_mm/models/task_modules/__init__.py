@@ -1,8 +1,8 @@
 from .clustering import HDBSCANClustering, MeanShiftClustering
 from .pose_solvers import OpenCVSolver, PoseEstimate, PoseLibSolver, PoseSolver, refine_pose
 from .rig_solver import (
-    RigEstimate,
     RigMatches,
+    RigPose,
     RigSolver,
     exp_motion,
     image_pieces,
@@ -18,8 +18,8 @@ __all__ = [
     'PoseEstimate',
     'PoseLibSolver',
     'PoseSolver',
-    'RigEstimate',
     'RigMatches',
+    'RigPose',
     'RigSolver',
     'exp_motion',
     'image_pieces',

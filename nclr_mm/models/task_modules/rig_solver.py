@@ -18,8 +18,8 @@ from scipy.spatial.transform import Rotation
 from .pose_solvers import MIN_MATCHES, camera_dict, check_matches, is_pose, normalise_to_focal
 
 __all__ = [
-    'RigEstimate',
     'RigMatches',
+    'RigPose',
     'RigSolver',
     'exp_motion',
     'image_pieces',
@@ -63,7 +63,7 @@ class RigMatches:
 
 
 @dataclass
-class RigEstimate:
+class RigPose:
     """The pose of a rig, or the statement that there is none.
 
     Attributes:
@@ -72,6 +72,7 @@ class RigEstimate:
         covariance: (6, 6) of a small motion xi = (rotation vector in radians, translation in
             metres) in the LiDAR's frame, ``lidar2rig Exp(xi)``; infinite where there are too few
             matches to tell.
+        groups: how many groups of dependent matches the covariance is estimated from.
         inliers: (M,) bool, matches in front of their camera within the solver's ``max_error``.
         reproj_error: root mean square distance in pixels over the inliers; inf where invalid.
         valid: whether a pose was found.
@@ -79,6 +80,7 @@ class RigEstimate:
 
     lidar2rig: np.ndarray = field(default_factory=lambda: np.eye(4))
     covariance: np.ndarray = field(default_factory=lambda: np.full((6, 6), np.inf))
+    groups: int = 0
     inliers: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     reproj_error: float = float('inf')
     valid: bool = False
@@ -164,7 +166,7 @@ class RigSolver:
         cam2img: np.ndarray,
         rig2cam: np.ndarray,
         image_size: tuple[int, int] | None = None,
-    ) -> RigEstimate:
+    ) -> RigPose:
         """Find the pose that most matches of all views agree on.
 
         The result is the same whenever the input is the same.
@@ -186,7 +188,7 @@ class RigSolver:
         rig2cam = np.asarray(rig2cam, dtype=np.float64)
         view = np.asarray(matches.view)
         self._check(points, pixels, view, cam2img, rig2cam)
-        failed = RigEstimate(inliers=np.zeros(len(points), dtype=bool))
+        failed = RigPose(inliers=np.zeros(len(points), dtype=bool))
         usable = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1)
         if image_size is not None:
             usable &= (pixels >= -0.5).all(axis=1)
@@ -209,8 +211,8 @@ class RigSolver:
         inliers = np.zeros(len(points), dtype=bool)
         inliers[np.flatnonzero(usable)[close]] = True
         rms = float(np.sqrt(np.mean(errors[close] ** 2)))
-        covariance = self.covariance(used, cam2img, rig2cam, pose, image_size)
-        return RigEstimate(pose, covariance, inliers, rms, True)
+        covariance, groups = self.covariance(used, cam2img, rig2cam, pose, image_size)
+        return RigPose(pose, covariance, groups, inliers, rms, True)
 
     def refine(
         self, matches: RigMatches, cam2img: np.ndarray, rig2cam: np.ndarray, pose: np.ndarray
@@ -233,15 +235,16 @@ class RigSolver:
         rig2cam: np.ndarray,
         pose: np.ndarray,
         image_size: tuple[int, int] | None = None,
-    ) -> np.ndarray:
-        """(6, 6) covariance of a refined pose, see :func:`robust_covariance`."""
+    ) -> tuple[np.ndarray, int]:
+        """(6, 6) covariance of a refined pose, see :func:`robust_covariance`, and its groups."""
         near = self.errors(matches, cam2img, rig2cam, pose) < NEAR * self.max_error
         matches = matches[near]
         group = np.arange(len(matches))
         if image_size is not None:
             group = image_pieces(matches.pixels, matches.view, image_size)
         residual, jacobian = _linearised(matches, cam2img, rig2cam, pose)
-        return self.inflation * robust_covariance(residual, jacobian, self.loss_scale, group)
+        covariance = robust_covariance(residual, jacobian, self.loss_scale, group)
+        return self.inflation * covariance, len(np.unique(group))
 
     @staticmethod
     def errors(
