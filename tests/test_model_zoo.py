@@ -44,6 +44,17 @@ def test_metafile(path):
             assert (REPO / model['Weights']).is_file()
 
 
+def test_measured_rows_of_calibration_are_in_the_metafile():
+    """Rows of configs/nclr/README.md that wait for nothing (no dagger) have results."""
+    models = yaml.safe_load((REPO / 'configs/nclr/metafile.yml').read_text())['Models']
+    results = {model['Name']: model.get('Results') for model in models}
+    readme = (REPO / 'configs/nclr/README.md').read_text()
+    rows = re.findall(r'^\| `(nclr_\w[\w-]*)` \| [^|]*\|([^|]*)\|', readme, re.MULTILINE)
+    assert len(rows) > 4
+    for name, errors in rows:
+        assert '†' in errors or results[name], name
+
+
 @pytest.mark.parametrize('path', WEIGHTS, ids=lambda p: p.stem)
 def test_shipped_weights(path):
     name, _, digits = path.stem.rpartition('-')

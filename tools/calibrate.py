@@ -376,12 +376,15 @@ def print_camera(name: str, found: CameraCalibration, described: dict) -> None:
     }
     refinement = described.get('refinement')
     if refinement is not None:
-        if found.num_frames < ENOUGH_FRAMES:
-            print(f'  refined by {found.num_frames} frames; fewer than {ENOUGH_FRAMES} may mislead')
         if refinement['reason']:
             print(f'  not refined: {refinement["reason"]}')
-        gaps['refined by'] = refinement['moved_by']
-        gaps['error before refining'] = refinement.get('from_truth_before')
+        else:
+            number = 'frame' if found.num_frames == 1 else 'frames'
+            warn = f'; fewer than {ENOUGH_FRAMES} may mislead'
+            warn = warn if found.num_frames < ENOUGH_FRAMES else ''
+            print(f'  refined with edges of {found.num_frames} {number}{warn}')
+            gaps['refined by'] = refinement['moved_by']
+            gaps['error before refining'] = refinement.get('from_truth_before')
     for words, gap in gaps.items():
         if gap is not None:
             print(f'  {words}: {gap["rotation_deg"]:.2f} deg, {gap["translation_m"]:.3f} m')

@@ -30,6 +30,11 @@ __all__ = ['CameraCalibration', 'calibrate']
 # Edges of so many frames are aligned: more cost memory and gain little.
 _ALIGNED_FRAMES = 10
 
+# No LiDAR on a vehicle sees farther, metres.
+_FARTHEST = 1000.0
+# Greatest intensity of the data sets that networks here are trained with.
+_BRIGHTEST = 255.0
+
 Points = np.ndarray | str | os.PathLike
 Image = np.ndarray | str | os.PathLike
 
@@ -131,10 +136,12 @@ def calibrate(
 
     looker = Looker(model, names, seed)
     image_sizes = None
+    brightest = 0.0
     per_look, seen = [], []
     to_align = set(evenly(len(frames), _ALIGNED_FRAMES)) if refine else set()
     for index, (scan, pictures) in enumerate(frames):
         scan = _points(scan, intensity_scale, index)
+        brightest = max(brightest, float(scan[:, 3].max()))
         pictures = [_image(picture, index) for picture in pictures]
         sizes = [picture.shape[:2] for picture in pictures]
         image_sizes = image_sizes or sizes
@@ -159,6 +166,11 @@ def calibrate(
             thresholds,
             seed=seed,
         )
+        if estimate.verdict == 'failed' and brightest > _BRIGHTEST:
+            estimate.reasons.append(
+                f'intensities go up to {brightest:g}, those of the known data sets to 1 or 255: '
+                'intensity_scale brings them there'
+            )
         # The network saw a resized image.
         estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
         refinement = None
@@ -208,6 +220,13 @@ def _points(scan: Points, intensity_scale: float, frame: int) -> np.ndarray:
     scan = measured_points(np.array(scan[:, :4], dtype=np.float64))
     if not len(scan):
         raise ValueError(f'The scan of frame {frame} holds no point with finite coordinates.')
+    nearest = float(np.linalg.norm(scan[:, :3], axis=1).min())
+    if nearest > _FARTHEST:
+        raise ValueError(
+            f'The scan of frame {frame} has no point within {_FARTHEST:.0f} m of the LiDAR (the '
+            f"nearest is {nearest:.0f} m away): coordinates must be in the LiDAR's own frame, in "
+            'metres, not those of a map.'
+        )
     scan[:, 3] *= intensity_scale
     return scan
 

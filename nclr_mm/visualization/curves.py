@@ -86,7 +86,11 @@ def newest_test(work_dir: str | os.PathLike) -> dict[str, float]:
         content = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is not valid JSON ({error}).') from error
-    return {name: value for name, value in content.items() if isinstance(value, int | float)}
+    return {
+        name: value
+        for name, value in content.items()
+        if name not in _COUNTERS and isinstance(value, int | float)
+    }
 
 
 def _read_rows(path: Path) -> list[dict]:

@@ -31,6 +31,10 @@ _EDGES = (
 )
 
 
+# Where a scene is seen from when it opens, metres in the LiDAR's frame.
+_EYE = (-28.0, 0.0, 16.0)
+
+
 @dataclass
 class Points:
     """Points of a scene.
@@ -155,6 +159,7 @@ def write_scene(
         else:
             figure.add_trace(_lines_trace(graph_objects, layer))
     axis = dict(backgroundcolor='rgb(24,24,24)', gridcolor='rgb(60,60,60)', color='white')
+    ranges, camera = _view(layers)
     figure.update_layout(
         title=title,
         paper_bgcolor='rgb(24,24,24)',
@@ -163,11 +168,11 @@ def write_scene(
         legend=dict(itemsizing='constant'),
         scene=dict(
             aspectmode='data',
-            xaxis=dict(axis, title='x (m)'),
-            yaxis=dict(axis, title='y (m)'),
-            zaxis=dict(axis, title='z (m)'),
-            # From behind and above, looking along x.
-            camera=dict(eye=dict(x=-0.6, y=0.0, z=0.35), up=dict(x=0, y=0, z=1)),
+            **{
+                f'{name}axis': dict(axis, title=f'{name} (m)', range=limits)
+                for name, limits in zip('xyz', ranges)
+            },
+            camera=camera,
         ),
     )
     page = figure.to_html(include_plotlyjs=True, full_html=True)
@@ -175,6 +180,24 @@ def write_scene(
     style = '<style>body { margin: 0; overflow: hidden; background: rgb(24,24,24) }</style>'
     write_text(path, page.replace('<head>', f'<head>{style}', 1))
     return Path(path)
+
+
+def _view(layers: Sequence[Points | Lines]) -> tuple[list[list[float]], dict]:
+    """Limits of the axes, and plotly's camera: behind and above the LiDAR, looking along x.
+
+    Plotly places its camera relative to the middle of the axes, in units of the cube root of their
+    lengths' product.
+    """
+    parts = [layer.xyz if isinstance(layer, Points) else layer.segments for layer in layers]
+    xyz = np.concatenate([np.zeros((1, 3)), *(np.asarray(part).reshape(-1, 3) for part in parts)])
+    low, high = xyz.min(axis=0) - 0.5, xyz.max(axis=0) + 0.5
+    middle, unit = (low + high) / 2, np.cbrt(np.prod(high - low))
+
+    def place(metres: Sequence[float]) -> dict[str, float]:
+        return dict(zip('xyz', ((np.array(metres) - middle) / unit).tolist()))
+
+    camera = dict(eye=place(_EYE), center=place([0, 0, 0]), up=dict(x=0, y=0, z=1))
+    return np.stack([low, high], axis=1).tolist(), camera
 
 
 def _points_trace(graph_objects, layer: Points, max_points: int):

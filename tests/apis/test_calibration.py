@@ -73,9 +73,23 @@ def test_the_intensity_is_scaled():
     np.testing.assert_allclose(model.moved[0][:, 3], scan(0)[:, 3])
 
 
+def test_intensities_of_another_unit_are_named_where_nothing_was_found():
+    # The model reads which point it is from the intensity: of 3000 points up to 2999.
+    found = calibrate(SeeingModel([scan(0)], blind=[1]), scan(0), [image(0), image(1)], BOTH)
+    assert not found['0'].reasons
+    assert found['1'].verdict == 'failed' and 'intensity_scale' in found['1'].reasons[-1]
+
+
+def on_a_map():
+    points = scan(0)
+    points[:, 1] += 5_400_000
+    return points
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
+        (dict(points=on_a_map()), 'frame 0 has no point within 1000 m of the LiDAR'),
         (dict(looks=0), 'looks must be at least 1'),
         (dict(points=np.zeros((5, 3))), r'points of frame 0 must be of the shape \(N, >= 4\)'),
         (dict(points=np.full((5, 4), np.nan)), 'frame 0 holds no point'),

@@ -89,6 +89,8 @@ def test_refining(tool, rig, monkeypatch, capsys):
     assert refinement['edge_score'] >= refinement['edge_score_before'] > 0
     printed = capsys.readouterr().out
     assert 'refined by: ' in printed and 'error before refining: ' in printed
+    assert 'with edges of 2 frames; fewer than 5 may mislead' in printed
+    assert 'not refined' not in printed
 
 
 def test_what_it_writes_can_be_its_initial_pose(tool, rig, monkeypatch):

@@ -96,6 +96,25 @@ def test_a_pyramid_is_where_the_camera_looks():
     np.testing.assert_allclose(camera.segments[0, 1, 1:], [2 * 320 / 300, 2 * 200 / 300])
 
 
+@pytest.mark.parametrize(
+    'low, high', [([-40, -10, -2], [40, 90, 1]), ([4.5, -20, -2], [51, 20, 3])]
+)
+def test_a_scene_opens_behind_the_lidar(low, high, tmp_path):
+    """Also where the scan holds only what is in front, or reaches farther to one side."""
+    points = np.random.default_rng(0).uniform(low, high, (500, 3))
+    write_scene(tmp_path / 'scene.html', [Points('scan', points, (255, 0, 0))])
+    text = (tmp_path / 'scene.html').read_text()
+    scene = json.JSONDecoder().raw_decode(text, text.rindex('"scene":{"xaxis"') + 8)[0]
+    limits = np.array([scene[f'{name}axis']['range'] for name in 'xyz'])
+    assert (limits[:, 0] < np.minimum(points.min(axis=0), 0)).all()
+    assert (limits[:, 1] > np.maximum(points.max(axis=0), 0)).all()
+    # Plotly's data aspect: axes of lengths l have the sides l / (lx ly lz)^(1/3), the middle is 0.
+    unit = np.cbrt(np.prod(limits[:, 1] - limits[:, 0]))
+    for name, want in (('eye', [-28, 0, 16]), ('center', [0, 0, 0])):
+        place = np.array([scene['camera'][name][axis] for axis in 'xyz'])
+        np.testing.assert_allclose(place * unit + limits.mean(axis=1), want, atol=1e-6)
+
+
 def test_many_points_are_thinned(tmp_path):
     scan = Points('scan', np.random.default_rng(0).normal(size=(5000, 3)), (1, 2, 3))
     text = write_scene(tmp_path / 'scene.html', [scan], max_points=100).read_text()
