@@ -1,8 +1,10 @@
 """Calibrate cameras against a LiDAR: scans and images in, extrinsics and pictures out.
 
-Writes extrinsics.json, a picture of each camera with the LiDAR projected before and after, and on
-request the files of KITTI, nuScenes and ROS. Exits with 0 where every camera is ok, 3 where one is
-doubtful, 4 where one has failed, 2 where the input is wrong.
+Each camera by itself, from --points, --image and --intrinsics; or all cameras of a rig together,
+whose relative poses are known, with --rig and files or --frames, or from the data set of the config
+with --split. Writes extrinsics.json, a picture of each camera with the LiDAR projected before and
+after, and on request the files of KITTI, nuScenes and ROS. Exits with 0 where every camera (or the
+rig) is ok, 3 where one is doubtful, 4 where one has failed, 2 where the input is wrong.
 """
 
 from __future__ import annotations
@@ -11,36 +13,62 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import yaml
+from mmengine.config import DictAction
+from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
-from nclr_mm.apis import CameraCalibration, calibrate, init_model
+from nclr_mm.apis import (
+    CameraCalibration,
+    RigCalibration,
+    RigCamera,
+    RigFrame,
+    calibrate,
+    calibrate_rig,
+    frames_of,
+    frames_of_files,
+    frames_of_folder,
+    init_model,
+    read_camera,
+    stored_rig,
+)
 from nclr_mm.calibration import (
-    Intrinsics,
+    RigPriors,
     describe_pose,
     kitti_calib,
     nuscenes_calibrated_sensor,
     pose_distance,
     read_extrinsics,
     read_intrinsics,
+    read_rig,
     ros_static_transforms,
 )
-from nclr_mm.datasets.checks import check_size, read_image
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.engine.command_line import make_folder, report_user_errors
+from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.models.task_modules import log_motion
 from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 from nclr_mm.visualization.report import write_text
+from nclr_mm.visualization.rig import plot_rig
 
 EXIT_CODES = {'ok': 0, 'doubtful': 3, 'failed': 4}
 EXPORTS = ('kitti', 'nuscenes', 'ros')
 # Frames that edges are aligned in with confidence.
 ENOUGH_FRAMES = 5
+CONVENTIONS = dict(
+    lidar='frame of the scans, metres',
+    camera='x right, y down, z forward, metres',
+    lidar2cam='takes points of the LiDAR frame to the camera frame; cam2lidar back',
+    euler_deg='roll, pitch, yaw in R = Rz(yaw) Ry(pitch) Rx(roll)',
+    cam2img='of the images after their distortion was taken out',
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,7 +78,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--points',
         nargs='+',
-        required=True,
         metavar='SCAN',
         help='.bin, .npy, .pcd, .ply, .las, .laz; several scans of the same rig give one estimate',
     )
@@ -58,13 +85,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--image',
         nargs='+',
         action='append',
-        required=True,
+        default=[],
         metavar='IMAGE',
         help='of one camera, as many as scans and in their order; once for each camera',
     )
     parser.add_argument(
         '--intrinsics',
-        required=True,
         help='JSON or YAML: the cameras in the order of --image, or by the names of --camera',
     )
     parser.add_argument(
@@ -98,16 +124,75 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
+    rig = parser.add_argument_group('all cameras of a rig together')
+    rig.add_argument(
+        '--rig', metavar='FILE', help='JSON or YAML: intrinsics and rig2cam of each camera'
+    )
+    rig.add_argument(
+        '--frames',
+        metavar='FOLDER',
+        help='with points/NAME.bin and CAMERA/NAME.png, instead of --points and --image',
+    )
+    rig.add_argument(
+        '--split',
+        choices=('train', 'val', 'test'),
+        help="frames of the config's data set, whose stored calibration gives the relative poses",
+    )
+    rig.add_argument('--scene', help='of the data set')
+    rig.add_argument('--max-frames', type=int, help='take so many frames; default: all')
+    rig.add_argument('--state', metavar='FILE', help='keep what is done here, and go on from it')
+    rig.add_argument(
+        '--adjust',
+        nargs=2,
+        type=float,
+        metavar=('DEG', 'M'),
+        help='also adjust each camera, which is known to so much (standard deviations)',
+    )
+    rig.add_argument(
+        '--adjust-focal', type=float, metavar='SHARE', help='and its focal length, known to so much'
+    )
+    rig.add_argument('--adjust-principal', type=float, metavar='PX', help='and its principal point')
+    rig.add_argument(
+        '--false-alarms',
+        type=float,
+        default=0.01,
+        help='probability that a camera of a good rig is called moved; default: %(default)s',
+    )
+    rig.add_argument(
+        '--shared-error',
+        nargs=2,
+        type=float,
+        default=(0.0, 0.0),
+        metavar=('DEG', 'M'),
+        help='standard deviation of what the network is off for all matches of a camera; '
+        'default: 0 0',
+    )
+    rig.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     return parser.parse_args(argv)
 
 
-def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
-    """Scans, images without distortion, intrinsics and poses, checked against each other."""
+def of_rig(args: argparse.Namespace) -> bool:
+    return bool(args.rig or args.frames or args.split)
+
+
+def check_files(args: argparse.Namespace) -> None:
+    """An image of each camera for each scan."""
+    for name in ('points', 'image', *(() if args.rig else ('intrinsics',))):
+        if not getattr(args, name):
+            raise ValueError(
+                f'--{name} is missing: give --points, --image and --intrinsics (or --rig), or '
+                '--rig and --frames, or --split.'
+            )
     numbers = [len(paths) for paths in args.image]
     if any(number != len(args.points) for number in numbers):
         raise ValueError(
             f'--image must name an image for each of the {len(args.points)} scans, got {numbers}.'
         )
+
+
+def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
+    """Scans, images without distortion, intrinsics and poses, checked against each other."""
+    check_files(args)
     known = read_intrinsics(args.intrinsics)
     names = args.camera or list(known)
     if args.camera and len(known) == 1 and len(names) == 1:
@@ -145,14 +230,6 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
         truth=read_poses(args.truth, names),
         lidar2ego=None if args.lidar2ego is None else read_matrix(args.lidar2ego),
     )
-
-
-def read_camera(intrinsics: Intrinsics, path: str) -> np.ndarray:
-    """An image without distortion, of the size that its intrinsics are for."""
-    image = read_image(path)
-    if intrinsics.size is not None:
-        check_size(image, intrinsics.size, path)
-    return intrinsics.undistort(image)
 
 
 def read_poses(path: str | None, names: Sequence[str]) -> np.ndarray | None:
@@ -234,8 +311,6 @@ def overlay(
     found: CameraCalibration, points: np.ndarray, image: np.ndarray, truth: np.ndarray | None
 ) -> np.ndarray:
     """The image of a camera with the LiDAR projected before, after, and truly."""
-    image = np.ascontiguousarray(image[:, :, ::-1])
-    radius = max(1, round(image.shape[1] / 800))
     panels = {}
     if found.initial is not None:
         panels['before'] = found.initial
@@ -250,32 +325,44 @@ def overlay(
     panels[title] = found.lidar2cam if solved else None
     if truth is not None:
         panels['truth'] = truth
-    pictures = [
-        image
-        if pose is None
-        else project_overlay(image, points[:, :3], pose, found.cam2img, radius=radius)
-        for pose in panels.values()
-    ]
+    pictures = projections(image, points, panels, found.cam2img)
     return tile(pictures, 1, list(panels), font_scale=max(0.5, image.shape[1] / 1600))
 
 
-def export(args: argparse.Namespace, found: dict[str, CameraCalibration], lidar2ego) -> list[Path]:
-    """Write the forms of other programs; cameras that failed are left out."""
-    solved = {name: c for name, c in found.items() if c.verdict != 'failed'}
+def projections(
+    image: np.ndarray,
+    points: np.ndarray,
+    poses: Mapping[str, np.ndarray | None],
+    cam2img: np.ndarray,
+) -> list[np.ndarray]:
+    """RGB pictures of a BGR image with the LiDAR projected by each pose; bare without one."""
+    image = np.ascontiguousarray(image[:, :, ::-1])
+    radius = max(1, round(image.shape[1] / 800))
+    return [
+        image
+        if pose is None
+        else project_overlay(image, points[:, :3], pose, cam2img, radius=radius)
+        for pose in poses.values()
+    ]
+
+
+def export(
+    args: argparse.Namespace, solved: dict[str, tuple[np.ndarray, np.ndarray]], lidar2ego
+) -> list[Path]:
+    """Write cam2img and lidar2cam of cameras in the forms of other programs."""
     if not solved:
         if args.export:
             print('No camera has a pose: nothing was written for other programs.')
         return []
     texts = {}
     if 'kitti' in args.export:
-        for name, camera in solved.items():
-            texts[f'calib_{file_name(name)}.txt'] = kitti_calib(camera.cam2img, camera.lidar2cam)
+        for name, (cam2img, lidar2cam) in solved.items():
+            texts[f'calib_{file_name(name)}.txt'] = kitti_calib(cam2img, lidar2cam)
     if 'nuscenes' in args.export:
-        pairs = {name: (c.cam2img, c.lidar2cam) for name, c in solved.items()}
-        records = nuscenes_calibrated_sensor(pairs, lidar2ego=lidar2ego)
+        records = nuscenes_calibrated_sensor(solved, lidar2ego=lidar2ego)
         texts['calibrated_sensor.json'] = json.dumps(records, indent=1)
     if 'ros' in args.export:
-        transforms = ros_static_transforms({name: c.lidar2cam for name, c in solved.items()})
+        transforms = ros_static_transforms({name: pose for name, (_, pose) in solved.items()})
         texts['static_transforms.yaml'] = yaml.safe_dump(transforms, sort_keys=False)
     for name, text in texts.items():
         write_text(args.out_dir / name, text)
@@ -287,10 +374,51 @@ def remove_earlier(args: argparse.Namespace, names: Sequence[str]) -> None:
     cameras = [file_name(name) for name in names]
     for name in (
         *('extrinsics.json', 'calibrated_sensor.json', 'static_transforms.yaml'),
+        *('rig.png', 'overlay.jpg'),
         *(f'overlay_{camera}.jpg' for camera in cameras),
         *(f'calib_{camera}.txt' for camera in cameras),
     ):
         (args.out_dir / name).unlink(missing_ok=True)
+
+
+def read_rig_inputs(args: argparse.Namespace, model: torch.nn.Module) -> dict[str, Any]:
+    """Names, frames, cam2img, rig2cam, and poses to compare with, of a rig."""
+    if args.split:
+        if args.rig or args.frames or args.points:
+            raise ValueError('--split takes frames and rig from the data set: give no other.')
+        loader = model.cfg.get(f'{args.split}_dataloader')
+        if not loader:
+            raise ValueError(f'{args.config} has no {args.split}_dataloader.')
+        dataset = build_dataset(dict(loader.dataset, pipeline=[]), f'{args.split}_dataloader')
+        cam2img, rig2cam = stored_rig(dataset, args.scene)
+        frames = frames_of(dataset, args.scene)
+        names = list(dataset.cameras)
+        # The rig's frame is that of the LiDAR as it is stored.
+        return dict(names=names, frames=frames, cam2img=cam2img, rig2cam=rig2cam, initial=rig2cam)
+    if not args.rig:
+        raise ValueError('--frames needs --rig: intrinsics and relative poses of the cameras.')
+    intrinsics, rig2cam = read_rig(args.rig)
+    names = list(intrinsics)
+    if args.frames:
+        if args.points or args.image:
+            raise ValueError('--frames takes scans and images from the folder: give no --points.')
+        frames = frames_of_folder(args.frames, intrinsics, args.columns)
+    else:
+        check_files(args)
+        if len(args.image) != len(names):
+            raise ValueError(
+                f'There are {len(args.image)} --image options for the {len(names)} cameras of '
+                f'{args.rig}: {", ".join(names)}.'
+            )
+        images = list(zip(*args.image))
+        frames = frames_of_files(args.points, images, list(intrinsics.values()), args.columns)
+    return dict(
+        names=names,
+        frames=frames,
+        cam2img=np.stack([camera.cam2img for camera in intrinsics.values()]),
+        rig2cam=rig2cam,
+        initial=read_poses(args.initial, names),
+    )
 
 
 def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
@@ -301,10 +429,18 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
         raise ValueError(f'--seed must not be negative, got {args.seed}.')
     if not math.isfinite(args.intensity_scale):
         raise ValueError(f'--intensity-scale must be a number, got {args.intensity_scale}.')
-    inputs = read_inputs(args)
-    model = init_model(args.config, args.checkpoint, args.device)
+    for name in ('rig', 'frames'):
+        if getattr(args, name) is not None and not Path(getattr(args, name)).exists():
+            raise FileNotFoundError(f'--{name}: {getattr(args, name)} does not exist.')
+    if not of_rig(args):
+        inputs = read_inputs(args)
+    model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     if not hasattr(model, 'calib_head'):
         raise ValueError(f'{args.config} is of a {type(model).__name__}, which does not calibrate.')
+    if of_rig(args):
+        inputs = read_rig_inputs(args, model)
+        inputs['truth'] = read_poses(args.truth, inputs['names'])
+        inputs['lidar2ego'] = None if args.lidar2ego is None else read_matrix(args.lidar2ego)
     make_folder(args.out_dir)
     remove_earlier(args, inputs['names'])
     return inputs, model
@@ -313,6 +449,8 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     inputs, model = report_user_errors(lambda: prepare(args))
+    if of_rig(args):
+        return report_user_errors(lambda: run_rig(args, inputs, model))
     found = calibrate(
         model,
         inputs['scans'],
@@ -334,14 +472,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         looks=args.looks,
         seed=args.seed,
         conventions=dict(
-            lidar='frame of the scans, metres',
-            camera='x right, y down, z forward, metres',
-            lidar2cam='takes points of the LiDAR frame to the camera frame; cam2lidar back',
-            euler_deg='roll, pitch, yaw in R = Rz(yaw) Ry(pitch) Rx(roll)',
+            **CONVENTIONS,
             covariance='of xi = (rotation vector in radians, translation in metres) in the LiDAR '
             'frame: lidar2cam Exp(xi); from the spread over the looks, which knows nothing of an '
             'error that all of them share',
-            cam2img='of the images after their distortion was taken out',
             refinement='moves lidar2cam alone: verdict, covariance, inliers and reprojection error '
             'are of the pose before it',
         ),
@@ -352,9 +486,208 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = overlay(camera, inputs['scans'][0], inputs['images'][0][i], truths[name])
         save_image(args.out_dir / f'overlay_{file_name(name)}.jpg', picture)
         print_camera(name, camera, report['cameras'][name])
-    written = export(args, found, inputs['lidar2ego'])
+    solved = {n: (c.cam2img, c.lidar2cam) for n, c in found.items() if c.verdict != 'failed'}
+    written = export(args, solved, inputs['lidar2ego'])
     print(', '.join(map(str, [args.out_dir / 'extrinsics.json', *written])))
     return max(EXIT_CODES[camera.verdict] for camera in found.values())
+
+
+def run_rig(args: argparse.Namespace, inputs: dict[str, Any], model: torch.nn.Module) -> int:
+    """Calibrate a rig and write what was found; returns the exit code."""
+    first: list[RigFrame] = []
+
+    def taken() -> Iterator[RigFrame]:
+        for frame in islice(inputs['frames'], args.max_frames):
+            if not first:
+                first.append(frame)
+            yield frame
+
+    adjust = None
+    if args.adjust:
+        adjust = RigPriors(*args.adjust, args.adjust_focal, args.adjust_principal)
+    elif args.adjust_focal or args.adjust_principal:
+        raise ValueError('--adjust-focal and --adjust-principal need --adjust.')
+    names, truth = inputs['names'], inputs['truth']
+    found = calibrate_rig(
+        model,
+        taken(),
+        inputs['cam2img'],
+        inputs['rig2cam'],
+        names,
+        args.looks,
+        args.intensity_scale,
+        adjust=adjust,
+        false_alarms=args.false_alarms,
+        shared=tuple(args.shared_error),
+        state=args.state,
+        seed=args.seed,
+        progress=lambda done: print(f'{done} frames', flush=True) if done % 10 == 0 else None,
+    )
+    initials, truths = ([None] * len(names) if x is None else x for x in (inputs['initial'], truth))
+    estimate = found.estimate
+    solved = estimate.verdict != 'failed'
+    rotation, translation = estimate.deviation if solved else (math.inf, math.inf)
+    report = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        looks=args.looks,
+        seed=args.seed,
+        conventions=dict(
+            **CONVENTIONS,
+            rig2cam='takes the frame of the rig to the camera; lidar2rig the LiDAR frame to it',
+            covariance='of xi = (rotation vector in radians, translation in metres) in the LiDAR '
+            'frame: lidar2rig Exp(xi), and so lidar2cam Exp(xi) of each camera; from the residuals '
+            'of the matches, which know nothing of an error that all of them share',
+            p_value='of a deviation as large as this one if the camera has not moved',
+        ),
+        rig=dict(
+            verdict=estimate.verdict,
+            reasons=estimate.reasons,
+            lidar2rig=estimate.lidar2rig.tolist() if solved else None,
+            parts=describe_pose(estimate.lidar2rig) if solved else None,
+            deviation=dict(rotation_deg=finite(rotation), translation_m=finite(translation)),
+            covariance=estimate.covariance.tolist() if math.isfinite(rotation) else None,
+            num_frames=estimate.num_frames,
+            num_looks=estimate.num_looks,
+            agreement=estimate.agreement,
+            num_matches=estimate.num_matches,
+            num_inliers=estimate.num_inliers,
+            motion_between_stamps='taken out' if found.motion_known else 'not known',
+            history=[
+                dict(frames=number, lidar2rig=pose.tolist(), covariance=listed(covariance))
+                for number, pose, covariance in found.history
+            ],
+        ),
+        cameras={
+            name: describe_rig_camera(found, found.cameras[name], initial, true)
+            for name, initial, true in zip(names, initials, truths)
+        },
+    )
+    write_text(args.out_dir / 'extrinsics.json', json.dumps(report, indent=1))
+    draw_rig(args, found, inputs, first[0])
+    written = []
+    if solved:
+        written = export(
+            args,
+            {name: (c.cam2img, c.lidar2cam) for name, c in found.cameras.items()},
+            inputs['lidar2ego'],
+        )
+    print_rig(found, report)
+    print(', '.join(map(str, [args.out_dir / 'extrinsics.json', *written])))
+    return EXIT_CODES[estimate.verdict]
+
+
+def listed(covariance: np.ndarray) -> list | None:
+    return covariance.tolist() if np.isfinite(covariance).all() else None
+
+
+def describe_rig_camera(
+    found: RigCalibration, camera: RigCamera, initial: np.ndarray | None, truth: np.ndarray | None
+) -> dict[str, Any]:
+    """What extrinsics.json says of a camera of a rig."""
+    solved = found.estimate.verdict != 'failed'
+    motion = camera.motion
+    result: dict[str, Any] = dict(
+        lidar2cam=camera.lidar2cam.tolist() if solved else None,
+        cam2lidar=np.linalg.inv(camera.lidar2cam).tolist() if solved else None,
+        own=dict(
+            lidar2cam=camera.own_lidar2cam.tolist() if camera.own.valid else None,
+            covariance=listed(camera.own.covariance),
+        ),
+        motion=dict(
+            verdict=motion.verdict,
+            p_value=finite(motion.p_value),
+            rotation_deg=finite(motion.rotation),
+            translation_m=finite(motion.translation),
+            correction=motion.correction.tolist() if motion.verdict != 'unknown' else None,
+        ),
+        num_matches=camera.num_matches,
+        num_inliers=camera.num_inliers,
+        reprojection_error_px=finite(camera.reproj_error),
+        frames_without_a_match=camera.num_empty,
+        cam2img=camera.cam2img.tolist(),
+        image_size=dict(zip(('height', 'width'), camera.image_size)),
+    )
+    for name, pose in (('initial', initial), ('truth', truth)):
+        if pose is None:
+            continue
+        if solved:
+            result[f'from_{name}'] = distance(camera.lidar2cam, pose)
+        if camera.own.valid:
+            result['own'][f'from_{name}'] = distance(camera.own_lidar2cam, pose)
+    return result
+
+
+def draw_rig(
+    args: argparse.Namespace, found: RigCalibration, inputs: dict[str, Any], frame: RigFrame
+) -> None:
+    """Overlays of each camera and of all on one sheet, ellipsoids and deviation over frames."""
+    points, images = frame.load()
+    solved = found.estimate.verdict != 'failed'
+    rotation, translation = found.estimate.deviation
+    truths = inputs['truth']
+    panels = {}
+    for i, (name, camera) in enumerate(found.cameras.items()):
+        poses = {}
+        if inputs['initial'] is not None:
+            poses[f'{name}, before'] = inputs['initial'][i]
+        title = f'{name}, after: {found.estimate.verdict}, {rotation:.2f} deg, {translation:.2f} m'
+        poses[title if solved else f'{name}, after: failed'] = camera.lidar2cam if solved else None
+        if truths is not None:
+            poses[f'{name}, truth'] = truths[i]
+        pictures = projections(images[i], points, poses, camera.cam2img)
+        scale = max(0.5, images[i].shape[1] / 1600)
+        sheet = tile(pictures, 1, list(poses), font_scale=scale)
+        save_image(args.out_dir / f'overlay_{file_name(name)}.jpg', sheet)
+        panels |= dict(zip(poses, pictures))
+    rows = len(panels) // len(found.cameras)
+    small = [
+        cv2.resize(picture, (480, round(480 * picture.shape[0] / picture.shape[1])))
+        for picture in panels.values()
+    ]
+    save_image(args.out_dir / 'overlay.jpg', tile(small, rows, list(panels)))
+    if not solved:
+        return
+    errors = None
+    if truths is not None:
+        true = np.linalg.inv(inputs['rig2cam'][0]) @ truths[0]
+        errors = [log_motion(np.linalg.inv(pose) @ true) for _, pose, _ in found.history]
+    history = [(number, covariance) for number, _, covariance in found.history]
+    plot_rig(args.out_dir / 'rig.png', found.estimate.covariance, history, errors)
+
+
+def print_rig(found: RigCalibration, report: dict[str, Any]) -> None:
+    estimate = found.estimate
+    print(f'rig: {estimate.verdict}' + ''.join(f'; {reason}' for reason in estimate.reasons))
+    if estimate.verdict != 'failed':
+        rotation, translation = estimate.deviation
+        print(
+            f'  {estimate.num_frames} frames; standard deviation {rotation:.3f} deg, '
+            f'{translation:.4f} m; {estimate.num_inliers} inliers of {estimate.num_matches} matches'
+        )
+        if not found.motion_known:
+            print('  motion of the vehicle between scan and images is not known, and not taken out')
+    rows = [['camera', 'matches', 'inliers', 'alone', 'moved?', 'p', 'from initial', 'error']]
+    for name, camera in found.cameras.items():
+        described = report['cameras'][name]
+        motion = camera.motion
+        off = f'{motion.rotation:.2f} deg, {motion.translation:.3f} m'
+        rows.append(
+            [
+                name,
+                camera.num_matches,
+                camera.num_inliers,
+                off if math.isfinite(motion.rotation) else '',
+                motion.verdict,
+                f'{motion.p_value:.2g}' if math.isfinite(motion.p_value) else '',
+                *(words(described.get(key)) for key in ('from_initial', 'from_truth')),
+            ]
+        )
+    print(AsciiTable(rows).table)
+
+
+def words(gap: dict[str, float] | None) -> str:
+    return '' if gap is None else f'{gap["rotation_deg"]:.2f} deg, {gap["translation_m"]:.3f} m'
 
 
 def print_camera(name: str, found: CameraCalibration, described: dict) -> None:

@@ -140,9 +140,9 @@ def calibrate(
     per_look, seen = [], []
     to_align = set(evenly(len(frames), _ALIGNED_FRAMES)) if refine else set()
     for index, (scan, pictures) in enumerate(frames):
-        scan = _points(scan, intensity_scale, index)
+        scan = given_points(scan, intensity_scale, str(index))
         brightest = max(brightest, float(scan[:, 3].max()))
-        pictures = [_image(picture, index) for picture in pictures]
+        pictures = [given_image(picture, str(index)) for picture in pictures]
         sizes = [picture.shape[:2] for picture in pictures]
         image_sizes = image_sizes or sizes
         if sizes != image_sizes:
@@ -210,7 +210,8 @@ def _frames(points, images) -> list[tuple[Points, list[Image]]]:
     return frames
 
 
-def _points(scan: Points, intensity_scale: float, frame: int) -> np.ndarray:
+def given_points(scan: Points, intensity_scale: float, frame: str) -> np.ndarray:
+    """Measured points (N, 4) of a scan or its file, checked; intensities scaled."""
     if not isinstance(scan, np.ndarray):
         scan = read_scan(scan)
     elif scan.ndim != 2 or scan.shape[1] < 4:
@@ -231,7 +232,8 @@ def _points(scan: Points, intensity_scale: float, frame: int) -> np.ndarray:
     return scan
 
 
-def _image(image: Image, frame: int) -> np.ndarray:
+def given_image(image: Image, frame: str) -> np.ndarray:
+    """An image (H, W, 3) uint8 BGR, or its file, checked."""
     if not isinstance(image, np.ndarray):
         return read_image(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -28,7 +28,7 @@ from .exports import (
     nuscenes_calibrated_sensor,
     ros_static_transforms,
 )
-from .files import Intrinsics, read_extrinsics, read_intrinsics
+from .files import Intrinsics, read_extrinsics, read_intrinsics, read_rig
 from .rig import (
     CameraMotion,
     KeptMatches,
@@ -73,6 +73,7 @@ __all__ = [
     'pose_distance',
     'read_extrinsics',
     'read_intrinsics',
+    'read_rig',
     'rig_history',
     'ros_static_transforms',
 ]

@@ -14,7 +14,7 @@ import yaml
 
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 
-__all__ = ['Intrinsics', 'read_extrinsics', 'read_intrinsics']
+__all__ = ['Intrinsics', 'read_extrinsics', 'read_intrinsics', 'read_rig']
 
 # Numbers that OpenCV's model of lens distortion may have.
 _DISTORTIONS = (4, 5, 8, 12, 14)
@@ -115,6 +115,68 @@ def read_extrinsics(path: str | os.PathLike) -> dict[str, np.ndarray]:
     return poses
 
 
+def read_rig(path: str | os.PathLike) -> tuple[dict[str, Intrinsics], np.ndarray]:
+    """Read a rig: cameras and where they sit on the vehicle, from a JSON or YAML file.
+
+    ``cameras`` maps names to cameras, or lists cameras that each have a ``name``. A camera has its
+    intrinsics as :func:`read_intrinsics` describes them, and ``rig2cam`` or ``cam2rig`` (4x4): any
+    frame that is fixed to the vehicle will do, that of one of the cameras too.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Intrinsics by name, and ``rig2cam`` (V, 4, 4) in their order.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file and what was expected.
+    """
+    content = _read(path)
+    cameras = content.get('cameras') if isinstance(content, dict) else None
+    if not isinstance(cameras, dict | list) or not cameras:
+        raise ValueError(f"{path} must have 'cameras', each with its intrinsics and rig2cam.")
+    if isinstance(cameras, list):
+        if not all(isinstance(camera, dict) and 'name' in camera for camera in cameras):
+            raise ValueError(f'{path}: each of the cameras must have a name.')
+        pairs = [(str(camera['name']), camera) for camera in cameras]
+    else:
+        pairs = [(str(name), camera) for name, camera in cameras.items()]
+    names = [name for name, _ in pairs]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise ValueError(f'{path} has two cameras with the name {double}.')
+    intrinsics, poses = {}, []
+    for name, camera in pairs:
+        where = f'{path}, {name}'
+        if not isinstance(camera, dict) or not {'rig2cam', 'cam2rig'} & camera.keys():
+            raise ValueError(f'{where} has neither rig2cam nor cam2rig.')
+        key = 'rig2cam' if 'rig2cam' in camera else 'cam2rig'
+        pose = _pose({'lidar2cam': camera[key]}, f'{where}: {key}')
+        poses.append(pose if key == 'rig2cam' else np.linalg.inv(pose))
+        intrinsics[name] = _camera(camera, where)
+    return intrinsics, np.stack(poses)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML whose mappings may not have a key twice; the last would silently win."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        _check_unique(keys)
+        return super().construct_mapping(node, deep)
+
+
+def _check_unique(keys: list) -> None:
+    double = next((key for key in keys if keys.count(key) > 1), None)
+    if double is not None:
+        raise ValueError(f'{double!r} stands there twice')
+
+
+def _unique(pairs: list[tuple]) -> dict:
+    _check_unique([key for key, _ in pairs])
+    return dict(pairs)
+
+
 def _read(path: str | os.PathLike):
     path = Path(path)
     if not path.is_file():
@@ -122,8 +184,8 @@ def _read(path: str | os.PathLike):
     try:
         text = path.read_text(encoding='utf-8')
         if path.suffix.lower() == '.json':
-            return json.loads(text)
-        return next(iter(yaml.safe_load_all(text)), None)
+            return json.loads(text, object_pairs_hook=_unique)
+        return next(iter(yaml.load_all(text, _UniqueKeys)), None)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f'{path} is not readable JSON or YAML: {error}') from error
 

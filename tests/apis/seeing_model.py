@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement
 from scipy.spatial.transform import Rotation
 from torch import nn
 
-from nclr_mm.models.task_modules import PoseLibSolver
+from nclr_mm.models.task_modules import PoseLibSolver, RigSolver
 from tests.datasets.layouts import AXES
 
 WIDTH, HEIGHT = 640, 400
@@ -56,21 +56,27 @@ class SeeingModel(nn.Module):
         blind: cameras that match nothing.
         dark: numbers of scans in which nothing is matched.
         every: only every n-th point is matched.
+        true: ``lidar2cam`` of the cameras.
     """
 
-    def __init__(self, scans, noise=0.0, blind=(), dark=(), every=1):
+    def __init__(self, scans, noise=0.0, blind=(), dark=(), every=1, true=TRUE):
         super().__init__()
         self.cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=PIPELINE))))
-        self.calib_head = self
         self.solver = PoseLibSolver()
+        self.rig_solver = RigSolver(min_iterations=100)
         self.scans = scans
         self.noise = noise
         self.blind = blind
         self.dark = dark
         self.every = every
+        self.true = true
         self.moved = []
         self.seen = None
         self.rng = np.random.default_rng(0)
+
+    @property
+    def calib_head(self):
+        return self
 
     def data_preprocessor(self, data, training):
         assert training is False
@@ -104,7 +110,7 @@ class SeeingModel(nn.Module):
         original = self.scans[index][moved[:, 3].astype(int)]
         points, pixels, masks, poses = [], [], [], []
         for i in range(number):
-            cam = original[:, :3] @ TRUE[i, :3, :3].T + TRUE[i, :3, 3]
+            cam = original[:, :3] @ self.true[i, :3, :3].T + self.true[i, :3, 3]
             uv = cam @ cam2img[i].T
             uv = uv[:, :2] / uv[:, 2:]
             inside = (

@@ -7,6 +7,7 @@ import pytest
 from nclr_mm.apis import calibrate
 from nclr_mm.calibration import Alignment, pose_distance
 from tests.apis.seeing_model import CAM2IMG, HEIGHT, TRUE, WIDTH, SeeingModel, image, scan
+from tests.poses import assert_near
 
 BOTH = np.stack([CAM2IMG, CAM2IMG])
 
@@ -17,7 +18,7 @@ def test_a_frame_of_two_cameras():
     assert list(found) == ['front', 'left']
     for camera, true in zip(found.values(), TRUE):
         # Points travel in float32.
-        assert pose_distance(camera.lidar2cam, true) < (1e-3, 1e-3)
+        assert_near(camera.lidar2cam, true, 1e-3, 1e-3)
         assert camera.verdict == 'ok' and camera.num_looks == 8 and camera.agreement == 1
         assert camera.initial is None and camera.change is None
         assert camera.image_size == (HEIGHT, WIDTH)
@@ -43,7 +44,7 @@ def test_several_frames_and_an_initial_pose():
         looks=2,
     )['0']
     assert found.num_looks == 6
-    assert pose_distance(found.lidar2cam, TRUE[0]) < (0.1, 0.05)
+    assert_near(found.lidar2cam, TRUE[0], 0.1, 0.05)
     assert found.change == pytest.approx((0, 0.5), abs=0.1)
     # Pixels are off by 1 along each axis in the network's image, whose width is 256 of 640.
     assert found.reproj_error == pytest.approx(np.sqrt(2) * 640 / 256, rel=0.1)
@@ -55,7 +56,7 @@ def test_files(tmp_path):
     found = calibrate(
         SeeingModel([scan(0)]), tmp_path / 'scan.bin', [tmp_path / 'image.png'], [CAM2IMG], looks=1
     )
-    assert pose_distance(found['0'].lidar2cam, TRUE[0]) < (1e-3, 1e-3)
+    assert_near(found['0'].lidar2cam, TRUE[0], 1e-3, 1e-3)
 
 
 def test_a_camera_that_sees_nothing():

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from nclr_mm.calibration import EdgeFrame, align_edges, depth_edges, pose_distance
 from tests.datasets.layouts import AXES
+from tests.poses import assert_near
 
 CAM2IMG = np.array([[600.0, 0, 399.5], [0, 600, 199.5], [0, 0, 1]])
 WALL = 40.0
@@ -115,7 +116,7 @@ def test_each_frame_has_a_pose_of_its_own(frames):
     ]
     poses = np.stack([off @ true_pose() @ np.linalg.inv(motion) for motion in motions])
     found = align_edges(scans, CAM2IMG, poses)
-    assert pose_distance(found.correction @ off, np.eye(4)) < (0.15, 0.06)
+    assert_near(found.correction @ off, np.eye(4), 0.15, 0.06)
 
 
 def test_of_several_starts_the_best_is_taken(frames):
@@ -127,7 +128,7 @@ def test_of_several_starts_the_best_is_taken(frames):
     assert pose_distance(alone.correction @ off, np.eye(4))[0] > 5
     near = moved([0, 0.5, 0], [0, 0, 0]) @ np.linalg.inv(start)
     found = align_edges(edges, CAM2IMG, start, [near])
-    assert pose_distance(found.correction @ off, np.eye(4)) < (0.1, 0.03)
+    assert_near(found.correction @ off, np.eye(4), 0.1, 0.03)
     assert found.score > alone.score and found.score_start == alone.score_start
 
 

@@ -18,6 +18,7 @@ from nclr_mm.calibration import (
 from nclr_mm.datasets.scans import read_scan
 from nclr_mm.models.task_modules import PoseLibSolver
 from tests.calibration.matches import CAM2IMG, TRUE, look, near
+from tests.poses import assert_near
 
 
 def drive(stored, wrong=0.3):
@@ -62,7 +63,7 @@ def test_a_wrong_calibration(degrees, metres):
     assert result.verdict == 'off'
     assert result.drifts == []
     # The correction undoes what was added.
-    assert pose_distance(result.overall.correction @ off, np.eye(4)) < (0.1, 0.1)
+    assert_near(result.overall.correction @ off, np.eye(4), 0.1, 0.1)
     assert result.overall.rotation == pytest.approx(degrees, abs=0.1)
     assert all(frame.exceeds for frame in result.frames)
 
@@ -148,7 +149,7 @@ def test_alignment_sees_what_is_within_the_error_of_the_network(monkeypatch):
     assert chosen == tuple(f'edges of {i}' for i in (0, 3, 7, 11))
     np.testing.assert_array_equal(cam2img, [CAM2IMG] * 4)
     np.testing.assert_array_equal(stored, [off @ TRUE] * 4)
-    assert pose_distance(start, back) < (0.1, 0.1)  # what the network found
+    assert_near(start, back, 0.1, 0.1)  # what the network found
     assert all(part.alignment is None for part in [*result.frames, *result.windows])
 
 
@@ -238,4 +239,4 @@ def test_edges_of_a_real_drive(real_data, degrees, metres):
     result = check_camera(frames, PoseLibSolver(), 20, align=10)
     assert result.verdict == ('off' if degrees or metres else 'ok')
     # Measured: 0.26 degrees and 0.05 m at most.
-    assert pose_distance(result.overall.correction @ off, np.eye(4)) < (0.4, 0.08)
+    assert_near(result.overall.correction @ off, np.eye(4), 0.4, 0.08)

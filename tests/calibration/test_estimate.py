@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from nclr_mm.calibration import Matches, Thresholds, estimate_pose, pose_distance
 from nclr_mm.models.task_modules import PoseLibSolver
 from tests.calibration.matches import CAM2IMG, SIZE, TRUE, look, near
+from tests.poses import assert_near
 
 
 def estimate(looks, poses, **options):
@@ -38,7 +39,7 @@ def test_a_good_calibration_is_ok():
     assert 0.6 * 720 < result.num_inliers < 0.8 * 720
     # Pixels are off by 1 along each axis.
     assert result.reproj_error == pytest.approx(np.sqrt(2), rel=0.2)
-    assert pose_distance(result.lidar2cam, TRUE) < (0.1, 0.1)
+    assert_near(result.lidar2cam, TRUE, 0.1, 0.1)
 
 
 def test_the_covariance_is_that_of_the_errors():

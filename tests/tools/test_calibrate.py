@@ -12,8 +12,11 @@ import yaml
 
 from nclr_mm.apis import CameraCalibration, init_model
 from nclr_mm.calibration import pose_distance, read_extrinsics
+from nclr_mm.models.task_modules import exp_motion
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
+from tests.poses import assert_near
 
+LIDAR2RIG = exp_motion(np.array([0.02, -0.01, 0.4, 1.2, 0.1, 1.8]))
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
 
 
@@ -57,7 +60,7 @@ def test_two_cameras_of_two_frames(tool, rig, monkeypatch, capsys):
     for name, true in zip(('front', 'left'), TRUE):
         camera = report['cameras'][name]
         assert camera['verdict'] == 'ok' and camera['num_looks'] == 4
-        assert pose_distance(np.array(camera['lidar2cam']), true) < (0.1, 0.05)
+        assert_near(np.array(camera['lidar2cam']), true, 0.1, 0.05)
         assert camera['from_initial']['translation_m'] == pytest.approx(0.5, abs=0.05)
         assert camera['from_truth']['translation_m'] < 0.05
         assert np.shape(camera['covariance']) == (6, 6)
@@ -215,3 +218,150 @@ def test_images_of_several_sizes(tool, rig, capsys):
     with pytest.raises(SystemExit):
         tool.main(arguments(rig))
     assert 'left1.png is 640x200, but' in capsys.readouterr().err
+
+
+def rig_file(folder, change=lambda cameras: None):
+    """A rig file whose frame is neither the LiDAR's nor a camera's."""
+    rig2cam = TRUE @ np.linalg.inv(LIDAR2RIG)
+    cameras = {
+        name: dict(cam2img=CAM2IMG.tolist(), width=640, height=400, rig2cam=matrix.tolist())
+        for name, matrix in zip(('front', 'left'), rig2cam)
+    }
+    cameras['left']['cam2rig'] = np.linalg.inv(rig2cam[1]).tolist()
+    del cameras['left']['rig2cam']
+    change(cameras)
+    (folder / 'rig.json').write_text(json.dumps(dict(cameras=cameras)))
+    return ['--rig', folder / 'rig.json']
+
+
+def frames_folder(rig):
+    folder = rig / 'drive'
+    for name in ('points', 'front', 'left'):
+        (folder / name).mkdir(parents=True)
+    for i in range(2):
+        (rig / f'scan{i}.bin').rename(folder / f'points/{i}.bin')
+        for name in ('front', 'left'):
+            (rig / f'{name}{i}.png').rename(folder / f'{name}/{i}.png')
+    return folder
+
+
+def rig_arguments(rig, source, *more):
+    out = ['-o', rig / 'out', '--looks', 2]
+    return [str(x) for x in ('config.py', 'model.pth', *source, *out, *more)]
+
+
+def files(rig):
+    scans = [rig / f'scan{i}.bin' for i in range(2)]
+    result = ['--points', *scans]
+    for name in ('front', 'left'):
+        result += ['--image', *(rig / f'{name}{i}.png' for i in range(2))]
+    return result
+
+
+@pytest.mark.parametrize('source', ['files', 'folder'])
+def test_a_rig(tool, rig, monkeypatch, capsys, source):
+    model = SeeingModel([scan(0), scan(1)], noise=0.5)
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    given = rig_file(rig) + (files(rig) if source == 'files' else ['--frames', frames_folder(rig)])
+    known = ['--initial', rig / 'initial.json', '--truth', rig / 'truth.json']
+    exports = ['--export', 'kitti', 'nuscenes', 'ros', '--adjust', 0.5, 0.05]
+    assert tool.main(rig_arguments(rig, given, *known, *exports)) == 0
+    report = json.loads((rig / 'out/extrinsics.json').read_text())
+    pose = np.array(report['rig']['lidar2rig'])
+    assert_near(pose, LIDAR2RIG, 0.1, 0.05)
+    assert np.array(report['rig']['covariance']).shape == (6, 6)
+    assert [row['frames'] for row in report['rig']['history']] == [1, 2]
+    assert report['rig']['motion_between_stamps'] == 'not known'
+    for name, true in zip(('front', 'left'), TRUE):
+        camera = report['cameras'][name]
+        assert_near(np.array(camera['lidar2cam']), true, 0.1, 0.05)
+        assert_near(np.array(camera['own']['lidar2cam']), true, 0.2, 0.1)
+        assert camera['from_initial']['translation_m'] == pytest.approx(0.5, abs=0.05)
+        assert camera['from_truth']['rotation_deg'] < 0.1
+        assert camera['motion']['verdict'] == 'steady'
+        text = (rig / f'out/calib_{name}.txt').read_text()
+        assert 'Tr' in text
+        # before, after and truth
+        assert cv2.imread(str(rig / f'out/overlay_{name}.jpg')).shape[0] > 3 * 400
+    assert cv2.imread(str(rig / 'out/overlay.jpg')).shape[1] > 3 * 480
+    assert cv2.imread(str(rig / 'out/rig.png')) is not None
+    printed = capsys.readouterr().out
+    assert 'rig: ok' in printed and 'is not known, and not taken out' in printed
+
+
+def test_poses_of_a_folder_take_the_motion_out(tool, rig, monkeypatch):
+    step = exp_motion(np.array([0, 0, 0.01, 0.4, 0, 0]))
+    rig2cam = TRUE @ np.linalg.inv(LIDAR2RIG)
+    seen = rig2cam @ np.linalg.inv(step) @ LIDAR2RIG  # the vehicle has driven on by one step
+    model = SeeingModel([scan(0), scan(1)], noise=0.5, true=seen)
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    given = rig_file(rig) + ['--frames', frames_folder(rig)]
+    poses = {}
+    for i in range(2):
+        start = exp_motion(np.array([0, 0, 0.1 * i, 2.0 * i, 0, 0]))
+        later = (start @ step).tolist()
+        poses[str(i)] = dict(stamp=float(i), lidar=start.tolist(), front=later, left=later)
+    (rig / 'drive/poses.json').write_text(json.dumps(poses))
+    assert tool.main(rig_arguments(rig, given)) == 0
+    report = json.loads((rig / 'out/extrinsics.json').read_text())
+    assert report['rig']['motion_between_stamps'] == 'taken out'
+    assert_near(np.array(report['rig']['lidar2rig']), LIDAR2RIG, 0.1, 0.05)
+
+
+def test_all_cameras_of_a_rig_covered(tool, rig, monkeypatch, capsys):
+    model = SeeingModel([scan(0), scan(1)], blind=[0, 1])
+    monkeypatch.setattr(tool, 'init_model', lambda *args: model)
+    assert tool.main(rig_arguments(rig, rig_file(rig) + files(rig), '--export', 'kitti')) == 4
+    report = json.loads((rig / 'out/extrinsics.json').read_text())
+    assert report['rig']['lidar2rig'] is None and report['cameras']['front']['lidar2cam'] is None
+    assert report['cameras']['front']['frames_without_a_match'] == 2
+    assert not list((rig / 'out').glob('calib*')) and not (rig / 'out/rig.png').exists()
+    assert 'rig: failed' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('change', 'source', 'message'),
+    [
+        (lambda c: c['front'].pop('rig2cam'), [], 'front has neither rig2cam nor cam2rig'),
+        (lambda c: c['front'].pop('cam2img'), [], 'front has neither a camera matrix'),
+        (
+            lambda c: c['front'].update(rig2cam=(2 * np.eye(4)).tolist()),
+            [],
+            'front: rig2cam is not a rigid motion',
+        ),
+        (lambda c: c['front'].update(width=641), [], 'front0.png'),
+        (lambda c: c.update(rear=c['front']), [], 'for the 3 cameras of'),
+        (None, ['--frames', '{rig}'], 'give no --points'),
+        (None, ['--split', 'test'], '--split takes frames and rig from the data set'),
+        (None, ['--adjust-focal', '0.1'], 'need --adjust'),
+        (None, ['--rig', 'gone.json'], '--rig: gone.json does not exist'),
+    ],
+)
+def test_a_wrong_rig_ends_in_a_sentence(tool, rig, monkeypatch, capsys, change, source, message):
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel([scan(0), scan(1)]))
+    given = rig_file(rig, change or (lambda cameras: None)) + files(rig)
+    with pytest.raises(SystemExit) as end:
+        tool.main(rig_arguments(rig, given, *(text.format(rig=rig) for text in source)))
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
+    assert not (rig / 'out/extrinsics.json').exists()
+
+
+def test_two_cameras_with_the_same_name(tool, rig, monkeypatch, capsys):
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel([scan(0)]))
+    given = rig_file(rig) + files(rig)
+    path = rig / 'rig.json'
+    path.write_text(path.read_text().replace('"left"', '"front"'))
+    with pytest.raises(SystemExit):
+        tool.main(rig_arguments(rig, given))
+    assert "'front' stands there twice" in capsys.readouterr().err
+
+
+def test_a_folder_that_lacks_an_image(tool, rig, monkeypatch, capsys):
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel([scan(0)]))
+    folder = frames_folder(rig)
+    (folder / 'left/1.png').unlink()
+    with pytest.raises(SystemExit):
+        tool.main(rig_arguments(rig, rig_file(rig) + ['--frames', folder]))
+    assert 'left has no image of the frame 1' in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""How sure the pose of a rig is: error ellipsoids, and errors over the number of frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import chi2
+
+from .curves import save_figure
+
+__all__ = ['ellipse', 'plot_rig']
+
+_LEVELS = (0.5, 0.9, 0.99)
+
+
+def ellipse(covariance: np.ndarray, level: float, points: int = 100) -> np.ndarray:
+    """Outline (points, 2) of the area that holds a normal variable of two dimensions.
+
+    Args:
+        covariance: (2, 2).
+        level: the probability, by chi^2 with two degrees of freedom.
+        points: of the outline.
+    """
+    angle = np.linspace(0, 2 * np.pi, points)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    values, vectors = np.linalg.eigh(covariance)
+    size = np.sqrt(np.maximum(values, 0) * chi2.ppf(level, 2))
+    return circle * size @ vectors.T
+
+
+def plot_rig(
+    path: str | os.PathLike,
+    covariance: np.ndarray,
+    history: Sequence[tuple[int, np.ndarray]],
+    errors: Sequence[np.ndarray | None] | None = None,
+) -> Path:
+    """Draw 50, 90 and 99 % ellipses of each two axes, and deviations over the number of frames.
+
+    Args:
+        path: the picture.
+        covariance: (6, 6) of the rotation vector in radians and the translation in metres.
+        history: number of frames, and covariance (6, 6) after them.
+        errors: true errors xi (6,) of each entry of ``history``, where the truth is known.
+
+    Returns:
+        The path.
+    """
+    figure = Figure(figsize=(13, 12), layout='constrained')
+    axes = figure.subplots(3, 3)
+    last = None if not errors else errors[-1]
+    for row, (unit, factor, name) in enumerate(
+        (('deg', 180 / np.pi, 'rotation about'), ('m', 1.0, 'translation along'))
+    ):
+        for axis, pair in zip(axes[row], combinations(range(3), 2)):
+            index = [3 * row + i for i in pair]
+            part = covariance[np.ix_(index, index)] * factor**2
+            if np.isfinite(part).all():
+                for level in _LEVELS:
+                    x, y = ellipse(part, level).T
+                    axis.plot(x, y, label=f'{level:.0%}')
+                axis.axis('equal')
+            axis.plot(0, 0, '+', color='black')
+            if last is not None:
+                x, y = last[index] * factor
+                axis.plot(x, y, 'x', color='red', label='truth')
+            axis.set_xlabel(f'{name} {"xyz"[pair[0]]} ({unit})')
+            axis.set_ylabel(f'{name} {"xyz"[pair[1]]} ({unit})')
+    axes[0, 0].legend()
+    numbers = [number for number, _ in history]
+    for axis, part, unit, factor, name in (
+        (axes[2, 0], slice(0, 3), 'deg', 180 / np.pi, 'rotation'),
+        (axes[2, 1], slice(3, 6), 'm', 1.0, 'translation'),
+    ):
+        stated = [factor * np.sqrt(np.diag(c)[part].sum()) for _, c in history]
+        axis.loglog(numbers, stated, 'o-', label='standard deviation, stated')
+        if errors and all(error is not None for error in errors):
+            true = [factor * np.linalg.norm(error[part]) for error in errors]
+            axis.loglog(numbers, true, 'x--', color='red', label='true error')
+        axis.set_xlabel('frames')
+        axis.set_ylabel(f'{name} ({unit})')
+        axis.grid(True, which='both', alpha=0.3)
+        axis.legend()
+    axes[2, 2].axis('off')
+    return save_figure(figure, path)
