@@ -1,7 +1,8 @@
 """Check the calibration that a data set stores: frame by frame, and for drift over time.
 
-Writes check.json and check.png. Exits with 0 where all cameras are ok, 3 where one is off or
-drifting, 4 where one is unknown, 2 where the input is wrong.
+Where there are several cameras, each is also compared with where the rest of the rig puts it.
+Writes check.json and check.png. Exits with 0 where all cameras are ok, 3 where one is off, drifting
+or moved against the rest, 4 where one is unknown, 2 where the input is wrong.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from nclr_mm.calibration import (
     ALIGNED_TOLERANCES,
     CameraCheck,
     Deviation,
+    RigDeviation,
     Tolerances,
+    check_rig,
     disturbance,
 )
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.models.task_modules import RigSolver
 from nclr_mm.visualization.check import plot_deviations
 from nclr_mm.visualization.report import write_text
 
@@ -76,6 +80,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='also add known errors to the stored calibration, each in N directions, and count how '
         'often they are noticed',
+    )
+    parser.add_argument(
+        '--false-alarms',
+        type=float,
+        default=0.01,
+        help='probability that a camera of a good rig is called moved; default: %(default)s',
+    )
+    parser.add_argument(
+        '--shared-error',
+        nargs=2,
+        type=float,
+        default=(0.0, 0.0),
+        metavar=('DEGREES', 'METRES'),
+        help='standard deviation of what the network is off for all matches of a camera; '
+        'default: 0 0',
     )
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
@@ -159,6 +178,74 @@ def table(checks: Mapping[str, CameraCheck]) -> str:
     return AsciiTable(rows).table
 
 
+def first_names(drive: Drive) -> list[str]:
+    """Names of the frames."""
+    return [frame.name for frame in next(iter(drive.values()))]
+
+
+def describe_rig(deviation: RigDeviation, names: Sequence[str]) -> dict:
+    """What frames say of the rig as a whole, for check.json."""
+    solved = deviation.estimate.verdict != 'failed'
+    degrees, metres = deviation.size
+    covariance = deviation.estimate.covariance
+    return dict(
+        frames=[names[deviation.begin], names[deviation.end - 1]],
+        verdict=deviation.estimate.verdict,
+        reasons=deviation.estimate.reasons,
+        lidar_motion=deviation.estimate.lidar2rig.tolist() if solved else None,
+        rotation_deg=degrees if solved else None,
+        translation_m=metres if solved else None,
+        covariance=covariance.tolist() if np.isfinite(covariance).all() else None,
+        cameras={
+            name: dict(
+                verdict=motion.verdict,
+                **{
+                    key: value if math.isfinite(value) else None
+                    for key, value in (
+                        ('p_value', motion.p_value),
+                        ('rotation_deg', motion.rotation),
+                        ('translation_m', motion.translation),
+                    )
+                },
+                correction=motion.correction.tolist() if math.isfinite(motion.rotation) else None,
+            )
+            for name, motion in deviation.motions.items()
+        },
+    )
+
+
+def rig_table(overall: RigDeviation, windows: Sequence[RigDeviation]) -> str:
+    rows = [
+        ['against the rest of the rig', 'verdict', 'off by (deg)', 'off by (m)', 'p', 'windows']
+    ]
+    for name, motion in overall.motions.items():
+        known = math.isfinite(motion.rotation)
+        rows.append(
+            [
+                name,
+                motion.verdict,
+                f'{motion.rotation:.2f}' if known else '',
+                f'{motion.translation:.3f}' if known else '',
+                f'{motion.p_value:.2g}' if known else '',
+                f'moved in {sum(name in w.moved for w in windows)} of {len(windows)}',
+            ]
+        )
+    degrees, metres = overall.size
+    if math.isfinite(degrees):
+        spread = overall.estimate.deviation
+        rows.append(
+            [
+                'LiDAR against all cameras',
+                overall.estimate.verdict,
+                with_spread(f'{degrees:.2f}', spread[0], 3),
+                with_spread(f'{metres:.3f}', spread[1], 4),
+                '',
+                '',
+            ]
+        )
+    return AsciiTable(rows).table
+
+
 def disturbed(drive: Drive, motion: np.ndarray) -> Drive:
     """The drive as it would be if the stored calibration were off by a motion of the camera."""
     return {
@@ -226,14 +313,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             drifting_windows=check.drifts,
             frames=[describe(frame, names) for frame in check.frames],
         )
+    rig = None
+    if len(drive) > 1:
+        rig = check_rig(
+            drive,
+            model.calib_head.rig_solver or RigSolver(),
+            args.window,
+            args.false_alarms,
+            tuple(args.shared_error),
+        )
     report = dict(
         config=args.config,
         checkpoint=args.checkpoint,
         split=args.split,
         tolerances=asdict(settings['tolerances']),
         edge_tolerances=asdict(settings['aligned_tolerances']) if args.refine else None,
-        convention='correction (4x4) C of the camera frame: the estimate of lidar2cam is C stored',
+        convention='correction (4x4) C of the camera frame: the estimate of lidar2cam is C stored; '
+        'lidar_motion (4x4) M of the LiDAR against all cameras: it is stored M',
         cameras=cameras,
+        rig=None
+        if rig is None
+        else dict(
+            overall=describe_rig(rig[0], first_names(drive)),
+            windows=[describe_rig(window, first_names(drive)) for window in rig[1]],
+        ),
     )
     write_text(args.out_dir / 'check.json', json.dumps(report, indent=1))
     kinds = ('rotation (deg)', 'translation (m)')
@@ -249,6 +352,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out_dir / 'check.png',
     )
     print(table(checks))
+    if rig is not None:
+        print(rig_table(*rig))
     if args.refine and len(next(iter(drive.values()))) < 2 * args.refine:
         print(f'Edges are aligned where there are {2 * args.refine} frames or more: they were not.')
     if args.detection_rates:
@@ -256,7 +361,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.out_dir / 'detection_rates.txt', rates + '\n')
         print(rates)
     print(args.out_dir / 'check.json')
-    return max(EXIT_CODES[check.verdict] for check in checks.values())
+    codes = [EXIT_CODES[check.verdict] for check in checks.values()]
+    if rig is not None and rig[0].moved:
+        codes.append(EXIT_CODES['off'])
+    return max(codes)
 
 
 if __name__ == '__main__':

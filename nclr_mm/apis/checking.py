@@ -74,6 +74,7 @@ def look_at_drive(
                     cam2img=looker.cam2img[i],
                     edges=partial(_edges_of, info['lidar_points'], cameras[i]),
                     scene=info.get('scene'),
+                    image_size=looker.image_size,
                 )
             )
         progress(index + 1, total)

@@ -38,6 +38,7 @@ from .rig import (
     find_moved_cameras,
     rig_history,
 )
+from .rig_check import RigDeviation, check_rig
 
 __all__ = [
     'ALIGNED_TOLERANCES',
@@ -53,6 +54,7 @@ __all__ = [
     'Intrinsics',
     'KeptMatches',
     'Matches',
+    'RigDeviation',
     'RigEstimate',
     'RigPriors',
     'Thresholds',
@@ -61,6 +63,7 @@ __all__ = [
     'adjust_rig',
     'align_edges',
     'check_camera',
+    'check_rig',
     'depth_edges',
     'describe_pose',
     'disturbance',

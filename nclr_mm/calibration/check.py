@@ -46,6 +46,7 @@ class CheckedFrame:
         edges: gives the frame's edges and the (3, 3) intrinsics of the image that they are of; for
             the alignment.
         scene: drive that the frame is of, where the data set knows; no window spans two.
+        image_size: (height, width) of the image that the matched pixels are of, where it is known.
     """
 
     name: str
@@ -55,6 +56,7 @@ class CheckedFrame:
     cam2img: np.ndarray
     edges: Callable[[], tuple[EdgeFrame, np.ndarray]] | None = None
     scene: str | None = None
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def check_camera(
         return result
 
     single = [deviation(i, i + 1) for i in range(len(frames))]
-    windows = [deviation(begin, end) for begin, end in _windows(frames, window)]
+    windows = [deviation(begin, end) for begin, end in windows_of(frames, window)]
     overall = deviation(0, len(frames), align)
     check = CameraCheck(single, windows, overall)
     known = [i for i, w in enumerate(windows) if w.estimate.verdict != 'failed']
@@ -215,7 +217,7 @@ def check_camera(
     return check
 
 
-def _windows(frames: Sequence[CheckedFrame], size: int) -> list[tuple[int, int]]:
+def windows_of(frames: Sequence[CheckedFrame], size: int) -> list[tuple[int, int]]:
     """Begin and end of the windows of each run of frames of one scene."""
     result, first = [], 0
     for _, scene in groupby(frame.scene for frame in frames):

@@ -82,6 +82,8 @@ def plot_rig(
             true = [factor * np.linalg.norm(error[part]) for error in errors]
             axis.loglog(numbers, true, 'x--', color='red', label='true error')
         axis.set_xlabel('frames')
+        axis.minorticks_off()
+        axis.set_xticks(numbers, map(str, numbers))
         axis.set_ylabel(f'{name} ({unit})')
         axis.grid(True, which='both', alpha=0.3)
         axis.legend()

@@ -10,8 +10,11 @@ import pytest
 from mmengine.config import Config
 
 from nclr_mm.calibration import disturbance, pose_distance
+from nclr_mm.models.task_modules import exp_motion
+from tests.apis import seeing_model
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
 from tests.calibration import test_alignment as boards
+from tests.poses import assert_near
 
 FRAMES = 6
 
@@ -154,3 +157,48 @@ def test_wrong_input(tool, tmp_path, monkeypatch, capsys):
         assert end.value.code == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_cameras_against_each_other(tool, tmp_path, monkeypatch, capsys):
+    """Three cameras of which one is stored 3 degrees off, and the LiDAR 0.1 m."""
+    true = np.concatenate([TRUE, seeing_model.pose(-90, [0.3, 0.2, 0.1])[None]])
+    off = exp_motion(np.array([0, 0, 0, 0.1, 0, 0]))
+    stored = true @ np.linalg.inv(off)
+    stored[2] = disturbance(3, 0, 1) @ stored[2]
+    names = ('front', 'left', 'right')
+    entries = []
+    for i in range(4):
+        scan(i).astype(np.float32).tofile(tmp_path / f'{i}.bin')
+        cv2.imwrite(str(tmp_path / f'{i}.png'), image(i))
+        images = {
+            name: dict(
+                img_path=f'{i}.png',
+                height=400,
+                width=640,
+                cam2img=CAM2IMG.tolist(),
+                lidar2cam=matrix.tolist(),
+            )
+            for name, matrix in zip(names, stored)
+        }
+        lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
+        entries.append(dict(sample_idx=i, lidar_points=lidar, images=images))
+    infos = dict(metainfo=dict(dataset='rig', info_version='1.1'), data_list=entries)
+    (tmp_path / 'infos.pkl').write_bytes(pickle.dumps(infos))
+    seeing = SeeingModel([scan(i) for i in range(4)], noise=1.0, true=true)
+    pipeline = seeing.cfg.test_dataloader.dataset.pipeline
+    dataset = dict(type='CalibrationDataset', data_root=str(tmp_path), ann_file='infos.pkl')
+    loader = dict(dataset=dict(dataset, pipeline=pipeline))
+    seeing.cfg = Config(dict(test_dataloader=loader))
+    monkeypatch.setattr(tool, 'init_model', lambda *args: seeing)
+    given = ['config.py', 'model.pth', '-o', str(tmp_path / 'out'), '--window', '2']
+    assert tool.main([*given, '--looks', '3']) == 3
+    rig = json.loads((tmp_path / 'out/check.json').read_text())['rig']
+    verdicts = [rig['overall']['cameras'][name]['verdict'] for name in names]
+    assert verdicts == ['steady', 'steady', 'moved']
+    assert rig['overall']['cameras']['right']['rotation_deg'] == pytest.approx(3, abs=0.3)
+    back = np.linalg.inv(disturbance(3, 0, 1))
+    assert_near(rig['overall']['cameras']['right']['correction'], back, 0.3, 0.1)
+    assert [w['frames'] for w in rig['windows']] == [[str(i), str(i + 1)] for i in range(3)]
+    assert all(w['cameras']['right']['verdict'] == 'moved' for w in rig['windows'])
+    printed = capsys.readouterr().out
+    assert 'moved in 3 of 3' in printed and 'LiDAR against all cameras' in printed
