@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from nclr_mm.models.task_modules import (
     RigMatches,
@@ -131,6 +132,13 @@ def adjust_rig(
 
     count = 2 * len(matches)
 
+    def information(x: np.ndarray, noise: float) -> np.ndarray:
+        """Second derivative of the loss by the unknowns, with its robust weights."""
+        robust = 1 / (1 + (errors(x).ravel() / solver.loss_scale) ** 2)
+        weights = np.concatenate([robust, np.ones(len(layout.sigmas))])
+        matrix = jacobian(x, noise)
+        return (matrix.T @ matrix.multiply(weights[:, None])).toarray()
+
     def minimise(start: np.ndarray, noise: float) -> np.ndarray:
         scale = (solver.loss_scale / noise) ** 2
 
@@ -143,15 +151,22 @@ def adjust_rig(
             rho[2, :count] = -1 / (scale * (1 + z) ** 2)
             return rho
 
-        return least_squares(
-            lambda x: np.concatenate([errors(x).ravel() / noise, x[6:] / layout.sigmas]),
-            start,
-            jac=lambda x: jacobian(x, noise),
-            loss=loss,
-            x_scale=np.concatenate([np.repeat([1e-2, 1e-1], 3), layout.sigmas]),
-            tr_solver='lsmr',
-            max_nfev=100,
-        ).x
+        # In unknowns that are uncorrelated at the start a few steps do: a turn of the rig and one
+        # of all its cameras are nearly the same.
+        to_unknowns = np.linalg.inv(np.linalg.cholesky(information(start, noise))).T
+
+        def residuals(z: np.ndarray) -> np.ndarray:
+            x = start + to_unknowns @ z
+            return np.concatenate([errors(x).ravel() / noise, x[6:] / layout.sigmas])
+
+        def by_unknowns(z: np.ndarray) -> LinearOperator:
+            x = start + to_unknowns @ z
+            return aslinearoperator(jacobian(x, noise)) @ aslinearoperator(to_unknowns)
+
+        found = least_squares(
+            residuals, np.zeros_like(start), jac=by_unknowns, loss=loss, tr_solver='lsmr'
+        )
+        return start + to_unknowns @ found.x
 
     found = np.zeros(6 + len(layout.sigmas))
     noise = priors.noise
@@ -164,11 +179,7 @@ def adjust_rig(
     found = minimise(found, noise)
     pose = lidar2rig @ exp_motion(found[:6])
     _, _, own, intrinsics = parts(found)
-    # The covariance of the maximum a posteriori, with the weights of the robust loss.
-    robust = 1 / (1 + (errors(found).ravel() / solver.loss_scale) ** 2)
-    weights = np.concatenate([robust, np.ones(len(layout.sigmas))])
-    matrix = jacobian(found, noise)
-    covariance = np.linalg.inv((matrix.T @ matrix.multiply(weights[:, None])).toarray())
+    covariance = np.linalg.inv(information(found, noise))  # of the maximum a posteriori
     adjusted = own @ views.rig2cam[0]
     return AdjustedRig(
         pose,
