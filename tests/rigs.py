@@ -35,7 +35,7 @@ def make_matches(
 
     Args:
         noise: standard deviation of each match in pixels.
-        offsets: standard deviation of an error that the matches in one of the 2x4 parts of an
+        offsets: standard deviation of an error that the matches in one of the 4x6 parts of an
             image share.
     """
     height, width = SIZE
@@ -45,8 +45,8 @@ def make_matches(
         depth = rng.uniform(4, 40, number)
         cam = np.linalg.solve(intrinsics, np.c_[true, np.ones(number)].T).T * depth[:, None]
         points = (cam - pose[:3, 3]) @ pose[:3, :3]
-        shared = rng.normal(0, offsets, (2, 4, 2))
-        row, column = (true[:, 1] / height * 2).astype(int), (true[:, 0] / width * 4).astype(int)
+        shared = rng.normal(0, offsets, (4, 6, 2))
+        row, column = (true[:, 1] / height * 4).astype(int), (true[:, 0] / width * 6).astype(int)
         pixels = true + rng.normal(0, noise, (number, 2)) + shared[row, column]
         wrong = rng.random(number) < outliers
         pixels[wrong] = rng.uniform([0, 0], [width - 1, height - 1], (wrong.sum(), 2))

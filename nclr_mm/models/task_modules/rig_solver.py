@@ -106,6 +106,9 @@ class RigSolver:
         max_ransac_matches: see above.
         inflation: factor on the covariance, fitted on validation data where the stated one is too
             small; 1 leaves it as the matches have it.
+        pieces: parts (down, across) that an image is cut into for the covariance: errors of
+            matches in one part are taken for alike, those in different parts for independent. A
+            camera alone in one frame has no more observations than parts.
         seed: of the random choices.
     """
 
@@ -120,6 +123,7 @@ class RigSolver:
         min_in_front: float = 0.5,
         max_ransac_matches: int = 6000,
         inflation: float = 1.0,
+        pieces: tuple[int, int] = (4, 6),
         seed: int = 0,
     ) -> None:
         loss_scale = max_error / 2 if loss_scale is None else loss_scale
@@ -142,6 +146,8 @@ class RigSolver:
         ):
             if value < MIN_MATCHES:
                 raise ValueError(f'RigSolver: {name} must be at least {MIN_MATCHES}, got {value}.')
+        if min(pieces) < 1:
+            raise ValueError(f'RigSolver: pieces must be at least 1 each, got {pieces}.')
         if not 0 <= min_in_front <= 1:
             raise ValueError(f'RigSolver: min_in_front must lie in [0, 1], got {min_in_front}.')
         self.max_error = float(max_error)
@@ -151,6 +157,7 @@ class RigSolver:
         self.min_in_front = float(min_in_front)
         self.max_ransac_matches = int(max_ransac_matches)
         self.inflation = float(inflation)
+        self.pieces = int(pieces[0]), int(pieces[1])
         self.seed = int(seed)
         self.ransac_options = dict(
             max_reproj_error=self.max_error,
@@ -241,7 +248,7 @@ class RigSolver:
         matches = matches[near]
         group = np.arange(len(matches))
         if image_size is not None:
-            group = image_pieces(matches.pixels, matches.view, image_size)
+            group = image_pieces(matches.pixels, matches.view, image_size, self.pieces)
         residual, jacobian = _linearised(matches, cam2img, rig2cam, pose)
         covariance = robust_covariance(residual, jacobian, self.loss_scale, group)
         return self.inflation * covariance, len(np.unique(group))
@@ -316,7 +323,7 @@ def image_pieces(
     pixels: np.ndarray,
     view: np.ndarray,
     image_size: tuple[int, int],
-    pieces: tuple[int, int] = (2, 4),
+    pieces: tuple[int, int],
 ) -> np.ndarray:
     """Number the part of the image (M,) that each match lies in: errors of neighbours are alike.
 
