@@ -89,7 +89,7 @@ def check_rig(
     def deviation(begin: int, end: int) -> RigDeviation:
         kept = KeptMatches(per_image)
         for index, of_frame in enumerate(frames[begin:end]):
-            kept.add(index, [_joined(*pair) for pair in zip(of_frame, first)])
+            kept.add(index, [joined_matches(*pair) for pair in zip(of_frame, first)])
         matches, seen = kept.matches(len(names)), views(begin, end)
         looks = [pose for of_frame in poses[begin:end] for pose in of_frame]
         return RigDeviation(
@@ -104,7 +104,7 @@ def check_rig(
     ]
 
 
-def _joined(frame: CheckedFrame, first: CheckedFrame) -> tuple[np.ndarray, np.ndarray]:
+def joined_matches(frame: CheckedFrame, first: CheckedFrame) -> tuple[np.ndarray, np.ndarray]:
     """Matches of all looks, pixels as the camera of the first frame would have them.
 
     Each frame may have intrinsics of its own, which is an affine map of the pixels.
@@ -125,7 +125,7 @@ def _look_poses(
     poses: list[np.ndarray | None] = []
     for look in range(len(frames[0].matches)):
         one = [replace(frame, matches=[frame.matches[look]]) for frame in frames]
-        matches = RigMatches.join([_joined(*pair) for pair in zip(one, first)])
+        matches = RigMatches.join([joined_matches(*pair) for pair in zip(one, first)])
         found = solver.solve(matches, *views.flat(), views.image_size)
         poses.append(found.lidar2rig if found.valid else None)
     return poses

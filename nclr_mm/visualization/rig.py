@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from scipy.stats import chi2
 
 from .curves import save_figure
 
-__all__ = ['ellipse', 'plot_rig']
+__all__ = ['ellipse', 'plot_frames', 'plot_rig']
 
 _LEVELS = (0.5, 0.9, 0.99)
 
@@ -88,4 +88,24 @@ def plot_rig(
         axis.grid(True, which='both', alpha=0.3)
         axis.legend()
     axes[2, 2].axis('off')
+    return save_figure(figure, path)
+
+
+def plot_frames(path: str | os.PathLike, errors: Mapping[int, tuple[float, float]]) -> Path:
+    """Draw median errors, degrees and metres, over the number of frames of an estimate."""
+    figure = Figure(figsize=(9, 4), layout='constrained')
+    numbers = list(errors)
+    for axis, values, name in zip(
+        figure.subplots(1, 2), zip(*errors.values()), ('rotation (deg)', 'translation (m)')
+    ):
+        axis.loglog(numbers, values, 'o-', label='median error')
+        axis.loglog(
+            numbers, values[0] / np.sqrt(np.array(numbers) / numbers[0]), ':', label='root of n'
+        )
+        axis.minorticks_off()
+        axis.set_xticks(numbers, map(str, numbers))
+        axis.set_xlabel('frames')
+        axis.set_ylabel(name)
+        axis.grid(True, which='both', alpha=0.3)
+        axis.legend()
     return save_figure(figure, path)

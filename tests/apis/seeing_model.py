@@ -1,5 +1,8 @@
 """A model that matches rightly: it knows the rig, and gets its points and images as any other."""
 
+import json
+
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -133,3 +136,31 @@ class SeeingModel(nn.Module):
                 match_mask=torch.from_numpy(np.stack(masks)),
             )
         ]
+
+
+def of_data_set(root, names, stored, number, scene=lambda i: None, **settings):
+    """A model whose config names a data set of frames of a rig, which is written below ``root``."""
+    entries = []
+    for i in range(number):
+        scan(i).astype(np.float32).tofile(root / f'{i}.bin')
+        cv2.imwrite(str(root / f'{i}.png'), image(i))
+        images = {
+            name: dict(
+                img_path=f'{i}.png',
+                height=HEIGHT,
+                width=WIDTH,
+                cam2img=CAM2IMG.tolist(),
+                lidar2cam=matrix.tolist(),
+            )
+            for name, matrix in zip(names, stored)
+        }
+        lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
+        entry = dict(sample_idx=i, lidar_points=lidar, images=images, timestamp=float(i))
+        entries.append(dict(entry, **({} if scene(i) is None else {'scene': scene(i)})))
+    infos = dict(metainfo=dict(dataset='rig', info_version='1.1'), data_list=entries)
+    (root / 'infos.json').write_text(json.dumps(infos))
+    model = SeeingModel([scan(i) for i in range(number)], **settings)
+    dataset = dict(type='CalibrationDataset', data_root=str(root), ann_file='infos.json')
+    loader = dict(dataset=dict(dataset, pipeline=PIPELINE))
+    model.cfg = Config(dict(test_dataloader=loader))
+    return model

@@ -1,8 +1,5 @@
 """Calibration of rigs from images and scans, with a model whose matches are right."""
 
-import json
-
-import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +7,7 @@ from nclr_mm.apis import RigFrame, calibrate_rig, ego_motion, frames_of, stored_
 from nclr_mm.calibration import RigPriors, pose_distance
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.models.task_modules import exp_motion
-from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, pose, scan
+from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, of_data_set, pose, scan
 from tests.rigs import turned
 
 NAMES = ['front', 'left', 'right']
@@ -214,28 +211,9 @@ def test_unfit_input(change, words):
 
 @pytest.fixture
 def drive(tmp_path):
-    """A data set of two scenes whose stored calibration is off by ``off``."""
-    for i in range(3):
-        scan(i).astype(np.float32).tofile(tmp_path / f'{i}.bin')
-        cv2.imwrite(str(tmp_path / f'{i}.png'), image(i))
+    """A data set of two scenes whose stored calibration is off."""
     stored = ALL @ np.linalg.inv(exp_motion(np.array([0, 0, 0.02, 0.1, 0, 0])))
-    entries = []
-    for i in range(3):
-        images = {
-            name: dict(
-                img_path=f'{i}.png',
-                cam2img=CAM2IMG.tolist(),
-                lidar2cam=matrix.tolist(),
-                height=400,
-                width=640,
-            )
-            for name, matrix in zip(NAMES, stored)
-        }
-        lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
-        entry = dict(sample_idx=i, lidar_points=lidar, images=images, timestamp=float(i))
-        entries.append(dict(entry, scene='one' if i < 2 else 'two'))
-    infos = dict(metainfo=dict(dataset='rig', info_version='1.1'), data_list=entries)
-    (tmp_path / 'infos.json').write_text(json.dumps(infos))
+    of_data_set(tmp_path, NAMES, stored, 3, lambda i: 'one' if i < 2 else 'two')
     return CalibrationDataset('infos.json', str(tmp_path), test_mode=True)
 
 

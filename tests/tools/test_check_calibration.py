@@ -166,29 +166,7 @@ def test_cameras_against_each_other(tool, tmp_path, monkeypatch, capsys):
     stored = true @ np.linalg.inv(off)
     stored[2] = disturbance(3, 0, 1) @ stored[2]
     names = ('front', 'left', 'right')
-    entries = []
-    for i in range(4):
-        scan(i).astype(np.float32).tofile(tmp_path / f'{i}.bin')
-        cv2.imwrite(str(tmp_path / f'{i}.png'), image(i))
-        images = {
-            name: dict(
-                img_path=f'{i}.png',
-                height=400,
-                width=640,
-                cam2img=CAM2IMG.tolist(),
-                lidar2cam=matrix.tolist(),
-            )
-            for name, matrix in zip(names, stored)
-        }
-        lidar = dict(lidar_path=f'{i}.bin', num_pts_feats=4)
-        entries.append(dict(sample_idx=i, lidar_points=lidar, images=images))
-    infos = dict(metainfo=dict(dataset='rig', info_version='1.1'), data_list=entries)
-    (tmp_path / 'infos.pkl').write_bytes(pickle.dumps(infos))
-    seeing = SeeingModel([scan(i) for i in range(4)], noise=1.0, true=true)
-    pipeline = seeing.cfg.test_dataloader.dataset.pipeline
-    dataset = dict(type='CalibrationDataset', data_root=str(tmp_path), ann_file='infos.pkl')
-    loader = dict(dataset=dict(dataset, pipeline=pipeline))
-    seeing.cfg = Config(dict(test_dataloader=loader))
+    seeing = seeing_model.of_data_set(tmp_path, names, stored, 4, noise=1.0, true=true)
     monkeypatch.setattr(tool, 'init_model', lambda *args: seeing)
     given = ['config.py', 'model.pth', '-o', str(tmp_path / 'out'), '--window', '2']
     assert tool.main([*given, '--looks', '3']) == 3
