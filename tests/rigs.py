@@ -29,23 +29,27 @@ def make_matches(
     number: int = 60,
     outliers: float = 0.3,
     noise: float = 1.0,
-    offsets: float = 0.0,
+    offsets: float | np.ndarray = 0.0,
 ) -> RigMatches:
     """Matches of views (W, 3, 3), (W, 4, 4): ``number`` each, a share of them at random.
 
     Args:
         noise: standard deviation of each match in pixels.
         offsets: standard deviation of an error that the matches in one of the 4x6 parts of an
-            image share.
+            image share, drawn anew for each view; or (V, 4, 6, 2) these errors, of cameras that
+            follow each other in the views.
     """
     height, width = SIZE
     views = []
-    for intrinsics, pose in zip(cam2img, lidar2cam):
+    for index, (intrinsics, pose) in enumerate(zip(cam2img, lidar2cam)):
         true = rng.uniform(-0.5, [width - 0.5, height - 0.5], (number, 2))
         depth = rng.uniform(4, 40, number)
         cam = np.linalg.solve(intrinsics, np.c_[true, np.ones(number)].T).T * depth[:, None]
         points = (cam - pose[:3, 3]) @ pose[:3, :3]
-        shared = rng.normal(0, offsets, (4, 6, 2))
+        if isinstance(offsets, np.ndarray):
+            shared = offsets[index % len(offsets)]
+        else:
+            shared = rng.normal(0, offsets, (4, 6, 2))
         row, column = (true[:, 1] / height * 4).astype(int), (true[:, 0] / width * 6).astype(int)
         pixels = true + rng.normal(0, noise, (number, 2)) + shared[row, column]
         wrong = rng.random(number) < outliers

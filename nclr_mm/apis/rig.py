@@ -292,7 +292,7 @@ class _Run:
         """Keep the matches of a frame, and the pose of the rig that each look gives alone."""
         poses = []
         for matches in looks:
-            found = solver.solve(RigMatches.join(matches), *views.flat(), views.image_size)
+            found = views.solve(solver, RigMatches.join(matches))
             poses.append(found.lidar2rig if found.valid else np.full((4, 4), np.nan))
         joined = [
             tuple(np.concatenate(parts) for parts in zip(*(look[camera] for look in looks)))
@@ -336,7 +336,6 @@ def _result(
     poses = [None if np.isnan(pose).any() else pose for pose in arrays['look_poses']]
     estimate = estimate_rig(matches, views, poses, solver, thresholds)
     solved = np.isfinite(estimate.reproj_error)
-    flat = views.flat()
     motions = find_moved_cameras(matches, views, solver, false_alarms, shared)
     moved = [name for name, motion in zip(names, motions) if motion.verdict == 'moved']
     if moved and estimate.verdict == 'ok':
@@ -347,11 +346,11 @@ def _result(
     adjusted = None
     if adjust is not None and solved:
         adjusted = adjust_rig(matches, views, estimate.lidar2rig, solver, adjust)
-    errors = solver.errors(matches, *flat, estimate.lidar2rig)
+    errors = solver.errors(matches, *views.flat(), estimate.lidar2rig)
     cameras = {}
     for i, name in enumerate(names):
         mine = matches.view % number == i
-        own = solver.solve(matches[mine], *flat, views.image_size)
+        own = views.solve(solver, matches[mine])
         inlier = mine & (errors <= solver.max_error) & solved
         scale = cam2img[i, 0, 0] / abs(views.cam2img[i, 0, 0])
         intrinsics, pose = cam2img[i].copy(), rig2cam[i] @ estimate.lidar2rig

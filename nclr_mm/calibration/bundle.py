@@ -312,7 +312,9 @@ def _noise(
     errors: np.ndarray, jacobian: np.ndarray, matches: RigMatches, views: Views, solver: RigSolver
 ) -> float:
     """Standard deviation of a match in pixels, as if matches were independent of each other."""
-    pieces = image_pieces(matches.pixels, matches.view, views.image_size, solver.pieces)
+    pieces = image_pieces(
+        matches.pixels, matches.view % views.cameras, views.image_size, solver.pieces
+    )
     grouped, alone = (
         robust_covariance(errors, jacobian, solver.loss_scale, group)
         for group in (pieces, np.arange(len(matches)))

@@ -59,6 +59,11 @@ class Views:
         frames = len(self.rig2cam)
         return np.tile(self.cam2img, (frames, 1, 1)), self.rig2cam.reshape(-1, 4, 4)
 
+    def solve(self, solver: RigSolver, matches: RigMatches) -> RigPose:
+        """The pose of the rig; the covariance knows which views are of one camera."""
+        camera = np.tile(np.arange(self.cameras), len(self.rig2cam))
+        return solver.solve(matches, *self.flat(), self.image_size, camera)
+
 
 class KeptMatches:
     """Matches of many frames in bounded memory.
@@ -187,7 +192,7 @@ def estimate_rig(
     """
     frames = len(views.rig2cam)
     result = RigEstimate(num_matches=len(matches), num_frames=frames, num_looks=len(look_poses))
-    found = solver.solve(matches, *views.flat(), views.image_size)
+    found = views.solve(solver, matches)
     if not found.valid:
         result.reasons.append(f'no pose of the rig explains the {len(matches)} matches')
         return result
@@ -212,7 +217,7 @@ def rig_history(
     rows = []
     for number in sorted({n for n in _HISTORY if n < frames} | {frames}):
         first = replace(views, rig2cam=views.rig2cam[:number])
-        found = solver.solve(kept.matches(views.cameras, number), *first.flat(), views.image_size)
+        found = first.solve(solver, kept.matches(views.cameras, number))
         if found.valid:
             rows.append((number, found.lidar2rig, found.covariance))
     return rows
@@ -270,12 +275,10 @@ def find_moved_cameras(
     if not 0 < false_alarms < 1:
         raise ValueError(f'false_alarms must lie in (0, 1), got {false_alarms}.')
     number = views.cameras
-    cam2img, rig2cam = views.flat()
     camera = matches.view % number
 
-    def solve(cameras: Sequence[int]):
-        chosen = matches[np.isin(camera, cameras)]
-        return solver.solve(chosen, cam2img, rig2cam, views.image_size)
+    def solve(cameras: Sequence[int]) -> RigPose:
+        return views.solve(solver, matches[np.isin(camera, cameras)])
 
     own = [solve([i]) for i in range(number)]
     bias = np.diag(np.repeat([np.deg2rad(shared[0]), shared[1]], 3) ** 2)

@@ -126,6 +126,6 @@ def _look_poses(
     for look in range(len(frames[0].matches)):
         one = [replace(frame, matches=[frame.matches[look]]) for frame in frames]
         matches = RigMatches.join([joined_matches(*pair) for pair in zip(one, first)])
-        found = solver.solve(matches, *views.flat(), views.image_size)
+        found = views.solve(solver, matches)
         poses.append(found.lidar2rig if found.valid else None)
     return poses

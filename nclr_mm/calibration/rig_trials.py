@@ -93,10 +93,9 @@ def try_groups(
     scenes = [frame.scene for frame in next(iter(drive.values()))]
     for group in groups_of(drive, size):
         matches, views = kept_of(drive, group, per_image)
-        flat = views.flat()
         for camera in range(len(drive)) if each else (None,):
             some = slice(None) if camera is None else matches.view % len(drive) == camera
-            found = solver.solve(matches[some], *flat, views.image_size)
+            found = views.solve(solver, matches[some])
             used = slice(None) if camera is None else slice(camera, camera + 1)
             trials.append(_trial(found, views.rig2cam[0, used], scenes[group[0]]))
     return trials

@@ -180,6 +180,25 @@ def test_covariance_is_that_of_repeated_trials(offsets):
         assert np.mean(np.array(naive) <= chi2.ppf(0.9, 6)) < 0.75
 
 
+def test_errors_that_stay_in_all_frames_are_not_averaged_away():
+    """Five frames in which each part of each camera's image is off by the same: one observation."""
+    known, naive = [], []
+    cam2img, rig2cam = (np.tile(x, (5, 1, 1)) for x in make_rig())
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        true = random_pose(rng)
+        offsets = rng.normal(0, 1, (6, 4, 6, 2))
+        matches = make_matches(cam2img, rig2cam @ true, rng, 100, offsets=offsets)
+        solver = RigSolver(min_iterations=100)
+        camera = np.tile(np.arange(6), 5)
+        for views, distances in ((camera, known), (None, naive)):
+            found = solver.solve(matches, cam2img, rig2cam, SIZE, views)
+            error = log_motion(np.linalg.inv(found.lidar2rig) @ true)
+            distances.append(error @ np.linalg.solve(found.covariance, error))
+    shares = [np.mean(np.array(d) <= chi2.ppf(0.9, 6)) for d in (known, naive)]
+    assert shares[0] > 0.78 and shares[1] < 0.5, shares
+
+
 def test_covariance_of_a_line_of_numbers():
     """One parameter, no outliers, a wide loss: the jackknife's variance of a mean, exactly."""
     rng = np.random.default_rng(0)

@@ -173,6 +173,7 @@ class RigSolver:
         cam2img: np.ndarray,
         rig2cam: np.ndarray,
         image_size: tuple[int, int] | None = None,
+        camera: np.ndarray | None = None,
     ) -> RigPose:
         """Find the pose that most matches of all views agree on.
 
@@ -185,6 +186,9 @@ class RigSolver:
                 frame is any frame that is fixed to the vehicle.
             image_size: (height, width) of the images; if given, matches outside are left out, and
                 matches in the same part of an image are taken for dependent in the covariance.
+            camera: (W,) int, the camera of each view, by default each its own: what a network is
+                off in one part of a camera's image, it is off there in neighbouring frames too, so
+                that frames add certainty only where these errors differ.
 
         Raises:
             ValueError: if a shape is wrong or a matrix is not finite, invertible or rigid.
@@ -218,7 +222,7 @@ class RigSolver:
         inliers = np.zeros(len(points), dtype=bool)
         inliers[np.flatnonzero(usable)[close]] = True
         rms = float(np.sqrt(np.mean(errors[close] ** 2)))
-        covariance, groups = self.covariance(used, cam2img, rig2cam, pose, image_size)
+        covariance, groups = self.covariance(used, cam2img, rig2cam, pose, image_size, camera)
         return RigPose(pose, covariance, groups, inliers, rms, True)
 
     def refine(
@@ -242,13 +246,15 @@ class RigSolver:
         rig2cam: np.ndarray,
         pose: np.ndarray,
         image_size: tuple[int, int] | None = None,
+        camera: np.ndarray | None = None,
     ) -> tuple[np.ndarray, int]:
         """(6, 6) covariance of a refined pose, see :func:`robust_covariance`, and its groups."""
         near = self.errors(matches, cam2img, rig2cam, pose) < NEAR * self.max_error
         matches = matches[near]
         group = np.arange(len(matches))
         if image_size is not None:
-            group = image_pieces(matches.pixels, matches.view, image_size, self.pieces)
+            images = matches.view if camera is None else np.asarray(camera)[matches.view]
+            group = image_pieces(matches.pixels, images, image_size, self.pieces)
         residual, jacobian = _linearised(matches, cam2img, rig2cam, pose)
         covariance = robust_covariance(residual, jacobian, self.loss_scale, group)
         return self.inflation * covariance, len(np.unique(group))
