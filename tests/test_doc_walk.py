@@ -54,6 +54,8 @@ REWRITTEN = [
     # An untrained network finds no pose, and says so.
     (r'(.*tools/(check_)?calibrat(e|ion)\.py .*)', r'\1 || [ $? -eq 4 ]'),
     (r'--max-frames 20', '--max-frames 2'),
+    (r'--frames-per-scene 20', '--frames-per-scene 2'),
+    (r'(tools/evaluate_rig\.py .*? -o \S+)', r'\1 --numbers 1 --looks 1'),
     (r'--index 0 7', '--index 0'),
     (r' (-n|--steps|--warm-up|--batch-size) \d+', ''),
     (r'(tools/benchmark\.py \S+)', r'\1 --steps 1 --warm-up 0'),
@@ -91,6 +93,7 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp('walk')
     shutil.copytree(REPO / 'tools', out / 'tools')
     shutil.copytree(REPO / 'configs/_base_', out / 'configs/_base_')
+    shutil.copytree(REPO / 'configs/nclr/weights', out / 'configs/nclr/weights')
     (out / 'docs/images').mkdir(parents=True)
     text = ''.join(filled(block.text, page) for page in PAGES for block in blocks(page))
     for leaf in sorted(set(re.findall(r'configs/[a-z0-9]+/[\w-]+\.py', text))):
