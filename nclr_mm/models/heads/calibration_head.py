@@ -484,6 +484,7 @@ class CalibrationHead(BaseModule):
         xyz = scene.xyz[torch.arange(batch_size, device=index.device)[:, None], index]
         match_xyz = gather_voxels(xyz, match)
         match_uv = scene.cameras.to_image(cells)
+        rigs = scene.cameras.rig2cam or [None] * batch_size
         results = []
         for i in range(batch_size):
             keep = valid[i].cpu()
@@ -504,10 +505,10 @@ class CalibrationHead(BaseModule):
                 points, pixels = (x[i].float().cpu() for x in features)
                 results[-1].point_features = points[:, keep]
                 results[-1].pixel_features = pixels.unflatten(1, scene.cameras.map_size)
-            cam2img, rig2cam = scene.cameras.cam2img[i].cpu(), scene.cameras.rig2cam[i]
+            cam2img = scene.cameras.cam2img[i].cpu()
             self.solve(results[-1], cam2img)
-            if self.rig_solver is not None and rig2cam is not None and num_cameras > 1:
-                self.solve_rig(results[-1], cam2img, rig2cam)
+            if self.rig_solver is not None and rigs[i] is not None and num_cameras > 1:
+                self.solve_rig(results[-1], cam2img, rigs[i])
         return results
 
     def matched_features(self, scene: Scene, view: View) -> tuple[Tensor, Tensor]:

@@ -26,14 +26,15 @@ class Cameras:
         image_size: (H, W) of the input image.
         map_size: (h, w) of the feature map.
         rig2cam: of each sample (V, 4, 4) float64, takes the frame of the rig to each camera, or
-            None where the relative poses of the cameras are not known.
+            None where the relative poses of the cameras are not known; None where they are for no
+            sample.
     """
 
     cam2img: Tensor
     lidar2cam: Tensor
     image_size: tuple[int, int]
     map_size: tuple[int, int]
-    rig2cam: list[np.ndarray | None]
+    rig2cam: list[np.ndarray | None] | None = None
 
     @classmethod
     def from_samples(
