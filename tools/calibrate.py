@@ -38,6 +38,7 @@ from nclr_mm.apis import (
     frames_of_folder,
     init_model,
     read_camera,
+    split_of,
     stored_rig,
 )
 from nclr_mm.calibration import (
@@ -52,7 +53,7 @@ from nclr_mm.calibration import (
     ros_static_transforms,
 )
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
 from nclr_mm.models.task_modules import log_motion
 from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 from nclr_mm.visualization.report import write_text
@@ -152,21 +153,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--adjust-focal', type=float, metavar='SHARE', help='and its focal length, known to so much'
     )
     rig.add_argument('--adjust-principal', type=float, metavar='PX', help='and its principal point')
-    rig.add_argument(
-        '--false-alarms',
-        type=float,
-        default=0.01,
-        help='probability that a camera of a good rig is called moved; default: %(default)s',
-    )
-    rig.add_argument(
-        '--shared-error',
-        nargs=2,
-        type=float,
-        default=(0.0, 0.0),
-        metavar=('DEG', 'M'),
-        help='standard deviation of what the network is off for all matches of a camera; '
-        'default: 0 0',
-    )
+    add_moved_camera_options(rig)
     rig.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     return parser.parse_args(argv)
 
@@ -386,10 +373,7 @@ def read_rig_inputs(args: argparse.Namespace, model: torch.nn.Module) -> dict[st
     if args.split:
         if args.rig or args.frames or args.points:
             raise ValueError('--split takes frames and rig from the data set: give no other.')
-        loader = model.cfg.get(f'{args.split}_dataloader')
-        if not loader:
-            raise ValueError(f'{args.config} has no {args.split}_dataloader.')
-        dataset = build_dataset(dict(loader.dataset, pipeline=[]), f'{args.split}_dataloader')
+        dataset = split_of(model, args.split)
         cam2img, rig2cam = stored_rig(dataset, args.scene)
         frames = frames_of(dataset, args.scene)
         names = list(dataset.cameras)

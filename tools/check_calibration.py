@@ -22,7 +22,7 @@ from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
-from nclr_mm.apis import Drive, check_calibration, init_model, look_at_drive
+from nclr_mm.apis import Drive, check_calibration, init_model, look_at_drive, split_of
 from nclr_mm.calibration import (
     ALIGNED_TOLERANCES,
     CameraCheck,
@@ -33,7 +33,7 @@ from nclr_mm.calibration import (
     disturbance,
 )
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
 from nclr_mm.models.task_modules import RigSolver
 from nclr_mm.visualization.check import plot_deviations
 from nclr_mm.visualization.report import write_text
@@ -81,21 +81,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='also add known errors to the stored calibration, each in N directions, and count how '
         'often they are noticed',
     )
-    parser.add_argument(
-        '--false-alarms',
-        type=float,
-        default=0.01,
-        help='probability that a camera of a good rig is called moved; default: %(default)s',
-    )
-    parser.add_argument(
-        '--shared-error',
-        nargs=2,
-        type=float,
-        default=(0.0, 0.0),
-        metavar=('DEGREES', 'METRES'),
-        help='standard deviation of what the network is off for all matches of a camera; '
-        'default: 0 0',
-    )
+    add_moved_camera_options(parser)
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
@@ -114,12 +100,9 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
             option = name.replace('_', '-')
             raise ValueError(f'--{option} must be positive, got {getattr(args, name)}.')
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
-    loader = model.cfg.get(f'{args.split}_dataloader')
-    if not loader or not hasattr(model, 'calib_head'):
-        raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
     if args.seed < 0:
         raise ValueError(f'--seed must not be negative, got {args.seed}.')
-    dataset = build_dataset(dict(loader.dataset, pipeline=[]), f'{args.split}_dataloader')
+    dataset = split_of(model, args.split)
     return model, dataset
 
 

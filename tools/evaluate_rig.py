@@ -19,10 +19,10 @@ import torch
 from mmengine.config import DictAction
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
-from nclr_mm.apis import Drive, init_model, look_at_drive
+from nclr_mm.apis import Drive, init_model, look_at_drive, split_of
 from nclr_mm.calibration import rig_trials
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
 from nclr_mm.models.task_modules import RigSolver
 from nclr_mm.visualization.report import write_text
 from nclr_mm.visualization.rig import plot_frames
@@ -51,9 +51,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--trials', type=int, default=30, help='most groups with a moved camera a row of the table'
     )
-    parser.add_argument(
-        '--shared-error', nargs=2, type=float, default=(0.0, 0.0), metavar=('DEGREES', 'METRES')
-    )
+    add_moved_camera_options(parser)
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
@@ -69,10 +67,7 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
         if min(getattr(args, name)) < 1:
             raise ValueError(f'--{name} must be at least 1 each, got {getattr(args, name)}.')
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
-    loader = model.cfg.get(f'{args.split}_dataloader')
-    if not loader or not hasattr(model, 'calib_head'):
-        raise ValueError(f'{args.config} calibrates nothing, or has no {args.split}_dataloader.')
-    dataset = build_dataset(dict(loader.dataset, pipeline=[]), f'{args.split}_dataloader')
+    dataset = split_of(model, args.split)
     make_folder(args.out_dir)
     return model, dataset
 
@@ -134,6 +129,7 @@ def evaluate(args: argparse.Namespace, drive: Drive, solver: RigSolver) -> dict:
                     size,
                     degrees,
                     metres,
+                    false_alarms=args.false_alarms,
                     shared=tuple(args.shared_error),
                     limit=args.trials,
                 )

@@ -10,7 +10,14 @@ from .rig import (
     calibrate_rig,
     ego_motion,
 )
-from .rig_frames import frames_of, frames_of_files, frames_of_folder, read_camera, stored_rig
+from .rig_frames import (
+    frames_of,
+    frames_of_files,
+    frames_of_folder,
+    read_camera,
+    split_of,
+    stored_rig,
+)
 
 __all__ = [
     'CameraCalibration',
@@ -28,5 +35,6 @@ __all__ = [
     'init_model',
     'look_at_drive',
     'read_camera',
+    'split_of',
     'stored_rig',
 ]

@@ -123,9 +123,7 @@ def calibrate(
             f'cam2img must hold a 3x3 matrix for each of the {number} cameras, got the shape '
             f'{cam2img.shape}.'
         )
-    names = [str(i) for i in range(number)] if cameras is None else [str(c) for c in cameras]
-    if len(names) != number or len(set(names)) != number:
-        raise ValueError(f'cameras must name the {number} cameras, each by its own name: {names}.')
+    names = camera_names(cameras, number)
     if initial is not None:
         initial = check_rigid(np.asarray(initial), 'initial')
         if initial.shape != (number, 4, 4):
@@ -188,6 +186,14 @@ def calibrate(
             refinement=refinement,
         )
     return result
+
+
+def camera_names(cameras: Sequence[str] | None, number: int) -> list[str]:
+    """Names of so many cameras, ``'0'``, ``'1'``, ... where none are given; each its own."""
+    names = [str(i) for i in range(number)] if cameras is None else [str(c) for c in cameras]
+    if len(names) != number or len(set(names)) != number:
+        raise ValueError(f'cameras must name the {number} cameras, each by its own name: {names}.')
+    return names
 
 
 def _frames(points, images) -> list[tuple[Points, list[Image]]]:

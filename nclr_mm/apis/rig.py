@@ -28,7 +28,7 @@ from nclr_mm.calibration import (
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver
 
-from .calibration import Image, Points, given_image, given_points
+from .calibration import Image, Points, camera_names, given_image, given_points
 from .looks import Looker
 
 __all__ = [
@@ -182,9 +182,7 @@ def calibrate_rig(
             f'rig2cam must hold a 4x4 matrix for each of the {number} cameras, got the shape '
             f'{rig2cam.shape}.'
         )
-    names = [str(i) for i in range(number)] if cameras is None else [str(c) for c in cameras]
-    if len(names) != number or len(set(names)) != number:
-        raise ValueError(f'cameras must name the {number} cameras, each by its own name: {names}.')
+    names = camera_names(cameras, number)
     solver = model.calib_head.rig_solver or RigSolver()
     run = _Run(
         KeptMatches(per_image, total, seed),

@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from nclr_mm.calibration import Intrinsics
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.datasets.checks import check_rigid, check_size, read_image
 from nclr_mm.datasets.scans import SCAN_SUFFIXES, read_scan
+from nclr_mm.engine.command_line import build_dataset
 
 from .rig import RigFrame, ego_motion
 
-__all__ = ['frames_of', 'frames_of_files', 'frames_of_folder', 'read_camera', 'stored_rig']
+__all__ = [
+    'frames_of',
+    'frames_of_files',
+    'frames_of_folder',
+    'read_camera',
+    'split_of',
+    'stored_rig',
+]
 
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -138,6 +147,18 @@ def _read_poses(path: Path, frames: Sequence[str], cameras: Sequence[str]) -> li
         }
         poses.append(dict(found, **({'stamp': float(given['stamp'])} if 'stamp' in given else {})))
     return poses
+
+
+def split_of(model: nn.Module, split: str) -> CalibrationDataset:
+    """The data set of a split of the model's config, without its pipeline.
+
+    Raises:
+        ValueError: if the model does not calibrate, or its config has no such split.
+    """
+    loader = model.cfg.get(f'{split}_dataloader')
+    if not loader or not hasattr(model, 'calib_head'):
+        raise ValueError(f"The model's config calibrates nothing, or has no {split}_dataloader.")
+    return build_dataset(dict(loader.dataset, pipeline=[]), f'{split}_dataloader')
 
 
 def frames_of(dataset: CalibrationDataset, scene: str | None = None) -> Iterator[RigFrame]:

@@ -141,6 +141,25 @@ def require_checkpoint(checkpoint: str | None) -> None:
         raise ValueError(f'{checkpoint} is not a checkpoint of torch.save.')
 
 
+def add_moved_camera_options(parser) -> None:
+    """Options of :func:`nclr_mm.calibration.find_moved_cameras`, for a parser or a group of one."""
+    parser.add_argument(
+        '--false-alarms',
+        type=float,
+        default=0.01,
+        help='probability that a camera of a good rig is called moved; default: %(default)s',
+    )
+    parser.add_argument(
+        '--shared-error',
+        nargs=2,
+        type=float,
+        default=(0.0, 0.0),
+        metavar=('DEGREES', 'METRES'),
+        help='standard deviation of what the network is off for all matches of a camera; '
+        'default: 0 0',
+    )
+
+
 def build_dataset(config: Mapping, name: str):
     """Build a dataset of a config.
 
