@@ -13,9 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
-
-from nclr_mm.engine.command_line import home_of
+from nclr_mm.engine.command_line import home_of, read_config
 
 ROOT, TOOLS, _ = home_of(__file__)
 # The streets of the zoo's models: 240 of two frames.
@@ -37,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def commands(args: argparse.Namespace) -> list[list[str]]:
     """What there is to be done, as arguments of Python."""
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     dataset = cfg.train_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset

@@ -83,13 +83,17 @@ def read_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
     """Read a config, which is a Python program and runs, and override settings of it.
 
     Args:
-        path: the file.
+        path: the file, or ``nclr_mm::nclr/NAME.py`` for one that is installed with this package, as
+            in ``_base_``.
         options: key -> value, where ``a.b.0`` is a key within dicts and lists.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be read, or an option does not fit it.
     """
+    package, named, inner = str(path).partition('::')
+    if named and package == 'nclr_mm':
+        path = Path(__file__).parents[1] / '.mim/configs' / inner
     if not Path(path).is_file():
         raise FileNotFoundError(f'There is no config {path}.')
     try:

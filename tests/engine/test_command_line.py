@@ -41,3 +41,12 @@ def test_what_cannot_be_read(config, text):
 def test_there_is_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no config .*gone\.py'):
         read_config(tmp_path / 'gone.py')
+
+
+def test_configs_that_are_installed_with_the_package():
+    name = 'nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets'
+    assert read_config(f'nclr_mm::nclr/{name}.py').model.type == 'NCLR'
+    with pytest.raises(FileNotFoundError, match=r'There is no config .*gone\.py'):
+        read_config('nclr_mm::nclr/gone.py')
+    with pytest.raises(FileNotFoundError, match=r'There is no config no_package::x\.py'):
+        read_config('no_package::x.py')

@@ -61,6 +61,9 @@ def test_models_of_other_data_are_refused(rebuild, capsys):
     assert rebuild.main([official]) == 2
     assert 'data/nuscenes, not on simulated streets' in capsys.readouterr().err
     assert rebuild.main(['nothing.py']) == 2
+    # By the name that an installed package has for it, too.
+    assert rebuild.main([official.replace('configs/', 'nclr_mm::')]) == 2
+    assert 'data/nuscenes, not on simulated streets' in capsys.readouterr().err
 
 
 def test_a_failing_step_ends_it(rebuild, capsys):
