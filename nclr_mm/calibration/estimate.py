@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from nclr_mm.models.task_modules import PoseSolver, refine_pose
+from nclr_mm.models.task_modules import PoseSolver, log_motion, refine_pose
 
 __all__ = [
     'DEFAULT_THRESHOLDS',
@@ -261,10 +261,7 @@ def _bootstrap(
         if len(chosen) < 4:
             continue
         other = refine_pose(points[chosen], pixels[chosen], cam2img, pose, max_error / 2)
-        motion = np.linalg.inv(pose) @ other
-        motions.append(
-            np.concatenate([Rotation.from_matrix(motion[:3, :3]).as_rotvec(), motion[:3, 3]])
-        )
+        motions.append(log_motion(np.linalg.inv(pose) @ other))
     if len(motions) < 2:
         return np.full((6, 6), np.inf)
     return np.cov(np.array(motions), rowvar=False)

@@ -222,7 +222,7 @@ class PoseLibSolver(PoseSolver):
         pose, _ = poselib.estimate_absolute_pose(
             pixels, points, camera_dict(focal), self.ransac_options, self.bundle_options
         )
-        return _pose_matrix(pose.R, pose.t)
+        return pose_matrix(pose.R, pose.t)
 
 
 @TASK_UTILS.register_module()
@@ -274,7 +274,7 @@ class OpenCVSolver(PoseSolver):
         except cv2.error:
             # OpenCV raises on some degenerate problems (coinciding or collinear points): no pose.
             return None
-        return _pose_matrix(cv2.Rodrigues(rotation)[0], translation.ravel())
+        return pose_matrix(cv2.Rodrigues(rotation)[0], translation.ravel())
 
 
 def refine_pose(
@@ -298,13 +298,12 @@ def refine_pose(
     """
     points, pixels = (np.ascontiguousarray(x, dtype=np.float64) for x in (points, pixels))
     normalised, focal = normalise_to_focal(pixels, cam2img)
-    start = poselib.CameraPose()
-    start.R, start.t = lidar2cam[:3, :3], lidar2cam[:3, 3]
+    start = poselib_pose(lidar2cam)
     bundle_options = dict(loss_type='CAUCHY', loss_scale=float(loss_scale))
     pose, _ = poselib.refine_absolute_pose(
         normalised, points, start, camera_dict(focal), bundle_options
     )
-    return _pose_matrix(pose.R, pose.t)
+    return pose_matrix(pose.R, pose.t)
 
 
 def is_pose(pose: np.ndarray) -> bool:
@@ -345,7 +344,15 @@ def _homogeneous(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1)
 
 
-def _pose_matrix(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+def poselib_pose(matrix: np.ndarray) -> poselib.CameraPose:
+    """PoseLib's form of a (4, 4) pose."""
+    pose = poselib.CameraPose()
+    pose.R, pose.t = matrix[:3, :3], matrix[:3, 3]
+    return pose
+
+
+def pose_matrix(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """(4, 4) of a rotation (3, 3) and a translation (3,)."""
     pose = np.eye(4)
     pose[:3, :3] = rotation
     pose[:3, 3] = translation

@@ -15,7 +15,15 @@ import poselib
 from mmdet3d.registry import TASK_UTILS
 from scipy.spatial.transform import Rotation
 
-from .pose_solvers import MIN_MATCHES, camera_dict, check_matches, is_pose, normalise_to_focal
+from .pose_solvers import (
+    MIN_MATCHES,
+    camera_dict,
+    check_matches,
+    is_pose,
+    normalise_to_focal,
+    pose_matrix,
+    poselib_pose,
+)
 
 __all__ = [
     'RigMatches',
@@ -232,12 +240,12 @@ class RigSolver:
         near = self.errors(matches, cam2img, rig2cam, pose) < NEAR * self.max_error
         if near.sum() < MIN_MATCHES:
             return pose
-        start = _pose(pose)
+        start = poselib_pose(pose)
         pixels, points, extrinsics, cameras = _grouped(matches[near], cam2img, rig2cam)
         refined, _ = poselib.refine_generalized_absolute_pose(
             pixels, points, start, extrinsics, cameras, self.bundle_options
         )
-        return _matrix(refined)
+        return pose_matrix(refined.R, refined.t)
 
     def covariance(
         self,
@@ -279,11 +287,12 @@ class RigSolver:
             found, _ = poselib.estimate_absolute_pose(
                 pixels[0], points[0], cameras[0], self.ransac_options, self.bundle_options
             )
-            return np.linalg.inv(_matrix(extrinsics[0])) @ _matrix(found)
+            rig2cam_used = pose_matrix(extrinsics[0].R, extrinsics[0].t)
+            return np.linalg.inv(rig2cam_used) @ pose_matrix(found.R, found.t)
         found, _ = poselib.estimate_generalized_absolute_pose(
             pixels, points, extrinsics, cameras, self.ransac_options, self.bundle_options
         )
-        return _matrix(found)
+        return pose_matrix(found.R, found.t)
 
     def _is_possible(self, pose: np.ndarray, rig2cam: np.ndarray) -> bool:
         if not is_pose(pose):
@@ -461,18 +470,6 @@ def _grouped(
         normalised, focal = normalise_to_focal(matches.pixels[chosen], cam2img[view])
         pixels.append(normalised)
         points.append(np.ascontiguousarray(matches.points[chosen]))
-        extrinsics.append(_pose(rig2cam[view]))
+        extrinsics.append(poselib_pose(rig2cam[view]))
         cameras.append(camera_dict(focal))
     return pixels, points, extrinsics, cameras
-
-
-def _pose(matrix: np.ndarray) -> poselib.CameraPose:
-    pose = poselib.CameraPose()
-    pose.R, pose.t = matrix[:3, :3], matrix[:3, 3]
-    return pose
-
-
-def _matrix(pose: poselib.CameraPose) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = pose.R, pose.t
-    return matrix
