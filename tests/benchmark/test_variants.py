@@ -22,7 +22,7 @@ from nclr_mm.benchmark import (
 from nclr_mm.datasets import converters
 from tests.datasets.layouts import make_nuscenes
 
-LEAF = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-6000i_sim-nus.py'
+LEAF = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-2000i_sim-nus.py'
 
 
 @pytest.fixture(scope='module')

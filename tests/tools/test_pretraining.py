@@ -12,7 +12,7 @@ import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
 from nclr_mm.datasets import converters
 from tests.datasets.layouts import make_nuscenes
 
-CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-6000i_sim-nus.py'
+CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-2000i_sim-nus.py'
 ITERS = 4
 
 
