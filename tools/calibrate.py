@@ -575,8 +575,8 @@ def describe_rig_camera(
         lidar2cam=camera.lidar2cam.tolist() if solved else None,
         cam2lidar=np.linalg.inv(camera.lidar2cam).tolist() if solved else None,
         own=dict(
-            lidar2cam=camera.own_lidar2cam.tolist() if camera.own.valid else None,
-            covariance=listed(camera.own.covariance),
+            lidar2cam=camera.own_lidar2cam.tolist() if motion.own.valid else None,
+            covariance=listed(motion.own.covariance),
         ),
         motion=dict(
             verdict=motion.verdict,
@@ -597,7 +597,7 @@ def describe_rig_camera(
             continue
         if solved:
             result[f'from_{name}'] = distance(camera.lidar2cam, pose)
-        if camera.own.valid:
+        if motion.own.valid:
             result['own'][f'from_{name}'] = distance(camera.own_lidar2cam, pose)
     return result
 

@@ -11,8 +11,7 @@ _base_ = [
 ]
 
 load_from = (
-    '{{ fileDirname }}/weights/'
-    'nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets-1152b20e.pth'
+    '{{ fileDirname }}/weights/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets-1152b20e.pth'
 )
 
 model = dict(calib_head=dict(num_voxels=384))

@@ -26,7 +26,7 @@ from nclr_mm.calibration import (
     rig_history,
 )
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
-from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver
+from nclr_mm.models.task_modules import RigMatches, RigSolver
 
 from .calibration import Image, Points, camera_names, given_image, given_points
 from .looks import Looker
@@ -72,7 +72,6 @@ class RigCamera:
 
     Attributes:
         lidar2cam: (4, 4) from the pose of the rig; with ``adjust`` from the adjusted one.
-        own: the rig's pose from this camera's matches alone, or one that is not valid.
         own_lidar2cam: (4, 4) what that makes of this camera; the identity where it has none.
         motion: whether it is where the rest of the rig puts it.
         num_matches, num_inliers: of what was kept; inliers of the rig's pose.
@@ -83,7 +82,6 @@ class RigCamera:
     """
 
     lidar2cam: np.ndarray
-    own: RigPose
     own_lidar2cam: np.ndarray
     motion: CameraMotion
     num_matches: int
@@ -348,7 +346,7 @@ def _result(
     cameras = {}
     for i, name in enumerate(names):
         mine = matches.view % number == i
-        own = views.solve(solver, matches[mine])
+        own = motions[i].own
         inlier = mine & (errors <= solver.max_error) & solved
         scale = cam2img[i, 0, 0] / abs(views.cam2img[i, 0, 0])
         intrinsics, pose = cam2img[i].copy(), rig2cam[i] @ estimate.lidar2rig
@@ -359,7 +357,6 @@ def _result(
             intrinsics[:2] += sizes[:, None] * (adjusted.cam2img[i] - views.cam2img[i])[:2]
         cameras[name] = RigCamera(
             lidar2cam=pose,
-            own=own,
             own_lidar2cam=rig2cam[i] @ own.lidar2rig if own.valid else np.eye(4),
             motion=motions[i],
             num_matches=int(mine.sum()),

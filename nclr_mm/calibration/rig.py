@@ -235,6 +235,7 @@ class CameraMotion:
         correction: (4, 4) motion C of the camera's frame: its pose is ``C rig2cam lidar2rig``.
         covariance: (6, 6) of the deviation, as that of the rig.
         statistic: ``xi^T C^-1 xi``, about 6 where nothing moved.
+        own: the rig's pose from this camera's matches alone, or one that is not valid.
     """
 
     verdict: str = 'unknown'
@@ -244,6 +245,7 @@ class CameraMotion:
     correction: np.ndarray = field(default_factory=lambda: np.eye(4))
     covariance: np.ndarray = field(default_factory=lambda: np.full((6, 6), np.inf))
     statistic: float = float('nan')
+    own: RigPose = field(default_factory=RigPose)
 
 
 def find_moved_cameras(
@@ -282,7 +284,7 @@ def find_moved_cameras(
 
     own = [solve([i]) for i in range(number)]
     bias = np.diag(np.repeat([np.deg2rad(shared[0]), shared[1]], 3) ** 2)
-    result = [CameraMotion() for _ in range(number)]
+    result = [CameraMotion(own=pose) for pose in own]
     steady = set(range(number))
     while len(steady) > 1:
         judged = {}
@@ -331,4 +333,5 @@ def _compare(
         correction=correction,
         covariance=covariance,
         statistic=statistic,
+        own=own,
     )

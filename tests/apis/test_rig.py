@@ -59,7 +59,7 @@ def test_a_covered_camera_takes_its_pose_from_the_rig():
     covered = found.cameras['left']
     assert found.estimate.verdict == 'ok'
     assert pose_distance(covered.lidar2cam, ALL[1])[0] < 0.1
-    assert covered.motion.verdict == 'unknown' and not covered.own.valid
+    assert covered.motion.verdict == 'unknown' and not covered.motion.own.valid
     assert covered.num_matches == 0 and covered.num_empty == 3
     assert np.isinf(covered.reproj_error)
 
