@@ -98,6 +98,8 @@ def _train(
     check_same_weights(step.model)
     if rank == 0:
         result.write_text(str(seconds))
+    # No process may end while another still waits for what it sent.
+    dist.monitored_barrier()
     dist.destroy_process_group()
 
 
