@@ -21,6 +21,7 @@ from tests.processes import run_in_processes
 K = np.array([[50.0, 0, 47.5], [0, 50, 31.5], [0, 0, 1]])
 FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 VOXELS = 200
+FOUR = pytest.param(4, marks=pytest.mark.slow)  # two already show what more processes add
 
 
 def detector(kind: str, **head) -> nn.Module:
@@ -81,7 +82,7 @@ def train_in_a_process(kind: str, head: dict) -> dict:
         ('second', dict()),
     ],
 )
-@pytest.mark.parametrize('number', [2, 4])
+@pytest.mark.parametrize('number', [2, FOUR])
 def test_gradients_and_statistics_are_those_of_one_process(tmp_path, kind, head, number):
     found = run_in_processes(train_in_a_process, number, tmp_path / 'run', kind, head)
     model = detector(kind, **head)
@@ -122,7 +123,7 @@ def curve(samples_of_a_step: int) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize('number', [2, 4])
+@pytest.mark.parametrize('number', [2, FOUR])
 def test_the_loss_curve_is_that_of_one_process(tmp_path, number):
     parts = run_in_processes(curve, number, tmp_path / 'run', 4)
     found = [sum(step) / number for step in zip(*parts, strict=True)]

@@ -142,6 +142,7 @@ def test_compare_then_augment_and_submit(repo, drives, pretrained, tmp_path):
         assert set(raw.tolist()) <= {0, *(10, 11, 15, 18, 20, 30, 31, 32), *range(40, 82)}
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_without_a_traceback(repo, drives, tmp_path):
     wrong = tmp_path / 'wrong.pth'
     torch.save(dict(state_dict={'backbone.none': torch.zeros(1)}), wrong)

@@ -82,6 +82,7 @@ def test_the_shipped_weights_calibrate_a_street_that_they_have_not_seen(load_too
     assert rotation < 2 and translation < 0.6
 
 
+@pytest.mark.slow
 def test_quickstart(load_tool, repo, tmp_path, monkeypatch):
     tool = load_tool('quickstart')
     torch.manual_seed(7)
