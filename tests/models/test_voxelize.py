@@ -1,13 +1,12 @@
 """Voxelisation against a dictionary of cells."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
 from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
 from mmdet3d.structures import Det3DDataSample
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from nclr_mm.models.data_preprocessors import CalibrationDataPreprocessor, voxelize
 from nclr_mm.models.data_preprocessors.voxelize import draw_per_sample
@@ -121,38 +120,6 @@ def test_grey_images_are_refused():
     images = [torch.zeros(2, 1, 32, 64, dtype=torch.uint8)]
     with pytest.raises(ValueError, match=r'must be \(cameras, 3, height, width\), not \(2, 1'):
         preprocessor(batch([torch.rand(5, 4)], images))
-
-
-class HostTrips(TorchDispatchMode):
-    """Operators whose result on a GPU the host must wait for."""
-
-    NAMES = ('_local_scalar_dense', 'nonzero', '_unique2', 'unique_dim')
-
-    def __init__(self):
-        super().__init__()
-        self.seen = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        if name == 'index':
-            masks = [i for i in args[1] if i is not None and i.dtype == torch.bool]
-            self.seen['boolean index'] += len(masks)
-        elif name in self.NAMES:
-            self.seen[name] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def test_voxelisation_waits_for_the_device_only_for_numbers_that_it_needs():
-    preprocessor = CalibrationDataPreprocessor(voxel_size=[0.2] * 3, max_voxels=20)
-    seen = {}
-    for size in (2, 5):
-        points = [torch.rand(100, 4) for _ in range(size)]
-        with HostTrips() as trips:
-            preprocessor.make_voxels(points, training=True)
-        seen[size] = trips.seen
-    # Finite or not; the voxels there are; those that are drawn. (``tolist`` is not dispatched.)
-    wanted = Counter({'_local_scalar_dense': 1, '_unique2': 1, 'boolean index': 1})
-    assert seen == {2: wanted, 5: wanted}
 
 
 @pytest.mark.parametrize('kwargs', [dict(voxel_size=[0.1, 0.1]), dict(voxel_size=[0.1, 0.1, -1.0])])

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 
 from .images import ImageBatchPreprocessor
 from .points import check_points
+from .voxelize import count_per_sample
 
 
 @MODELS.register_module()
@@ -46,7 +47,7 @@ class HardVoxelCalibrationDataPreprocessor(ImageBatchPreprocessor):
         number = voxels['num_points'].to(voxels['voxels'].dtype)
         voxels['xyz'] = voxels['voxels'][..., :3].sum(dim=1) / number[:, None]
         batch_size = len(data['inputs']['points'])
-        voxels['counts'] = voxels['coors'][:, 0].long().bincount(minlength=batch_size).tolist()
+        voxels['counts'] = count_per_sample(voxels['coors'][:, 0], batch_size).tolist()
         self._warn_of_capacity(max(voxels['counts'], default=0))
         return data
 

@@ -7,7 +7,7 @@ from mmdet3d.models.data_preprocessors import Det3DDataPreprocessor
 from torch import Tensor
 
 from .points import check_points
-from .voxelize import draw_per_sample, voxelize
+from .voxelize import count_per_sample, draw_per_sample, voxelize
 
 
 class VoxelDataPreprocessor(Det3DDataPreprocessor):
@@ -40,7 +40,9 @@ class VoxelDataPreprocessor(Det3DDataPreprocessor):
         if max_voxels is not None and max_voxels < 1:
             raise ValueError(f'max_voxels must be at least 1 or None, not {max_voxels}.')
         self.max_sample_voxels = max_voxels
-        self.feature_columns = None if feature_columns is None else list(feature_columns)
+        # An index of its own, for a list would be copied to the device in every step.
+        columns = None if feature_columns is None else torch.tensor(feature_columns)
+        self.register_buffer('feature_columns', columns, False)
         self.register_buffer('voxel_size', torch.tensor(voxel_size, dtype=torch.float32), False)
 
     @torch.no_grad()
@@ -73,10 +75,10 @@ class VoxelDataPreprocessor(Det3DDataPreprocessor):
             position = point2voxel.new_full((len(coors),), -1)
             position[keep] = torch.arange(len(keep), device=device)
             features, coors, point2voxel = features[keep], coors[keep], position[point2voxel]
-        counts = torch.bincount(coors[:, 0].long(), minlength=batch_size).tolist()
+        counts = count_per_sample(coors[:, 0], batch_size).tolist()
         columns = self.feature_columns
         return dict(
-            voxels=features if columns is None else features[:, columns],
+            voxels=features if columns is None else features.index_select(1, columns),
             xyz=features[:, :3],
             coors=coors,
             counts=counts,

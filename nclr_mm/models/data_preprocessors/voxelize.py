@@ -4,6 +4,15 @@ import torch
 from torch import Tensor
 
 
+def count_per_sample(batch_index: Tensor, batch_size: int) -> Tensor:
+    """Number of elements (B,) int64 of each sample, from the sample (N,) of each element.
+
+    ``torch.bincount`` would wait for the device, to see how many numbers there are.
+    """
+    counts = torch.zeros(batch_size, dtype=torch.long, device=batch_index.device)
+    return counts.index_add_(0, batch_index, torch.ones_like(batch_index, dtype=torch.long))
+
+
 def draw_per_sample(batch_index: Tensor, batch_size: int, number: int) -> Tensor:
     """Draw at most ``number`` elements of each sample, without replacement.
 
@@ -18,7 +27,7 @@ def draw_per_sample(batch_index: Tensor, batch_size: int, number: int) -> Tensor
     batch_index = batch_index.long()
     shuffled = torch.randperm(len(batch_index), device=batch_index.device)
     shuffled = shuffled[batch_index[shuffled].argsort(stable=True)]
-    counts = torch.bincount(batch_index, minlength=batch_size)
+    counts = count_per_sample(batch_index, batch_size)
     rank = torch.arange(len(batch_index), device=batch_index.device)
     rank = rank - (counts.cumsum(0) - counts)[batch_index]
     return shuffled[rank < number].sort().values

@@ -53,8 +53,8 @@ def read_bev(
         share = place - before
         corners.append(torch.stack([before, after], 1))
         shares.append(torch.stack([1 - share, share], 1))
-    sample = torch.arange(len(counts), device=xyz.device)
-    sample = sample.repeat_interleave(torch.tensor(counts, device=xyz.device))
+    # repeat_interleave would wait for the device, to see how long its result is.
+    sample = torch.cat([torch.full((n,), b, device=xyz.device) for b, n in enumerate(counts)])
     rows = sample[:, None, None] * size[1] + corners[1][:, :, None]
     places = rows * size[0] + corners[0][:, None]  # (N, 2, 2)
     weights = shares[1][:, :, None] * shares[0][:, None]
