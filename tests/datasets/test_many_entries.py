@@ -1,6 +1,7 @@
 """An info file of 100,000 entries: what loader workers cost beside it."""
 
 import copy
+import os
 import time
 from pathlib import Path
 
@@ -63,3 +64,5 @@ def test_workers_share_the_entries(tmp_path, capsys):
     # No worker has the entries for itself, however many there are.
     assert all(own < entries / 2 for _, own in figures.values())
     assert figures[4][1] < 1.5 * figures[1][1]
+    # Four start no slower than one after the other, as many at a time as there are cores.
+    assert figures[4][0] < 2 * figures[1][0] * max(1, 4 / os.cpu_count()) + 1
