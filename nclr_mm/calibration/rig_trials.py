@@ -121,14 +121,18 @@ def coverage(trials: Sequence[Trial], inflation: float = 1.0) -> list[float]:
 
 
 def fit_inflation(trials: Sequence[Trial]) -> float:
-    """The factor on the covariance that puts 90 % of the errors into the ellipsoid of 90 %.
+    """The factor on the covariance that makes its ellipsoids hold what they should, most nearly.
 
-    At least 1: a covariance that is large enough is left as it is.
+    It is the one for which the largest difference of :func:`coverage` from 50, 90 and 99 % is
+    least. At least 1: a covariance that is large enough is left as it is.
     """
-    distances = [t.distance for t in trials if np.isfinite(t.distance)]
-    if not distances:
+    distances = np.array([t.distance for t in trials if np.isfinite(t.distance)])
+    if not len(distances):
         raise ValueError('No trial has a pose with a covariance to fit a factor to.')
-    return max(1.0, float(np.quantile(distances, 0.9) / chi2.ppf(0.9, 6)))
+    # Between these the shares do not change.
+    factors = np.unique(np.outer(distances, [1 / chi2.ppf(level, 6) for level in LEVELS]))
+    factors = [1.0, *factors[factors > 1]]
+    return float(min(factors, key=lambda f: np.abs(np.subtract(coverage(trials, f), LEVELS)).max()))
 
 
 def detection(
