@@ -34,6 +34,9 @@ __all__ = [
 # Frames after which the estimate is looked at again, for the curve over their number.
 _HISTORY = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
+# A camera's freely solved pose stands for itself where it explains so many times the matches.
+_FAR_MORE = 1.5
+
 
 @dataclass
 class Views:
@@ -59,10 +62,12 @@ class Views:
         frames = len(self.rig2cam)
         return np.tile(self.cam2img, (frames, 1, 1)), self.rig2cam.reshape(-1, 4, 4)
 
-    def solve(self, solver: RigSolver, matches: RigMatches) -> RigPose:
+    def solve(
+        self, solver: RigSolver, matches: RigMatches, start: np.ndarray | None = None
+    ) -> RigPose:
         """The pose of the rig; the covariance knows which views are of one camera."""
         camera = np.tile(np.arange(self.cameras), len(self.rig2cam))
-        return solver.solve(matches, *self.flat(), self.image_size, camera)
+        return solver.solve(matches, *self.flat(), self.image_size, camera, start)
 
 
 class KeptMatches:
@@ -235,7 +240,8 @@ class CameraMotion:
         correction: (4, 4) motion C of the camera's frame: its pose is ``C rig2cam lidar2rig``.
         covariance: (6, 6) of the deviation, as that of the rig.
         statistic: ``xi^T C^-1 xi``, about 6 where nothing moved.
-        own: the rig's pose from this camera's matches alone, or one that is not valid.
+        own: the rig's pose from this camera's matches alone, or one that is not valid: the one next
+            to where the rest puts it, unless another explains far more of them.
     """
 
     verdict: str = 'unknown'
@@ -263,6 +269,11 @@ def find_moved_cameras(
     The camera that deviates most is taken out of the rest before the others are judged, as long as
     one deviates: a moved camera would pull the rest towards itself.
 
+    Most of a network's matches may be wrong, and of a single camera's there may be so few right
+    ones that some other pose explains as many by chance. So its own pose is sought next to where
+    the rest puts it, from where a small motion is found exactly; a pose that is solved freely
+    stands instead where it explains half as many matches again, as after a large motion.
+
     Args:
         matches: of all cameras and frames.
         views: the images.
@@ -279,18 +290,25 @@ def find_moved_cameras(
     number = views.cameras
     camera = matches.view % number
 
-    def solve(cameras: Sequence[int]) -> RigPose:
-        return views.solve(solver, matches[np.isin(camera, cameras)])
+    def solve(cameras: Sequence[int], start: RigPose | None = None) -> RigPose:
+        chosen = matches[np.isin(camera, cameras)]
+        if start is not None and start.valid:
+            return views.solve(solver, chosen, start.lidar2rig)
+        return views.solve(solver, chosen)
 
-    own = [solve([i]) for i in range(number)]
+    everything = views.solve(solver, matches)
+    free = [solve([i]) for i in range(number)]
     bias = np.diag(np.repeat([np.deg2rad(shared[0]), shared[1]], 3) ** 2)
-    result = [CameraMotion(own=pose) for pose in own]
+    result = [CameraMotion(own=pose) for pose in free]
     steady = set(range(number))
     while len(steady) > 1:
         judged = {}
         for i in sorted(steady):
-            rest = solve(sorted(steady - {i}))
-            motion = _compare(own[i], rest, bias, number, views.rig2cam[0, i])
+            rest = solve(sorted(steady - {i}), everything)
+            own = solve([i], rest)
+            if free[i].valid and free[i].inliers.sum() > _FAR_MORE * own.inliers.sum():
+                own = free[i]
+            motion = _compare(own, rest, bias, number, views.rig2cam[0, i])
             if motion is not None:
                 judged[i] = motion
         suspects = [i for i, motion in judged.items() if motion.p_value < false_alarms]

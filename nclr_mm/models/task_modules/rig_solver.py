@@ -182,8 +182,9 @@ class RigSolver:
         rig2cam: np.ndarray,
         image_size: tuple[int, int] | None = None,
         camera: np.ndarray | None = None,
+        start: np.ndarray | None = None,
     ) -> RigPose:
-        """Find the pose that most matches of all views agree on.
+        """Find the pose that most matches of all views agree on, or the one next to ``start``.
 
         The result is the same whenever the input is the same.
 
@@ -197,6 +198,7 @@ class RigSolver:
             camera: (W,) int, the camera of each view, by default each its own: what a network is
                 off in one part of a camera's image, it is off there in neighbouring frames too, so
                 that frames add certainty only where these errors differ.
+            start: (4, 4) ``lidar2rig`` to begin at, instead of the best of many hypotheses.
 
         Raises:
             ValueError: if a shape is wrong or a matrix is not finite, invertible or rigid.
@@ -216,7 +218,7 @@ class RigSolver:
             return failed
         used = RigMatches(points[usable], pixels[usable], view[usable])
 
-        pose = self._hypothesis(used, cam2img, rig2cam)
+        pose = self._hypothesis(used, cam2img, rig2cam) if start is None else start
         if pose is None or not self._is_possible(pose, rig2cam):
             return failed
         errors = self.errors(used, cam2img, rig2cam, pose)
