@@ -1,5 +1,5 @@
 # The small network goes on from the shipped weights and overfits one real nuScenes frame of six
-# cameras under random perturbations, in minutes on two cores.
+# cameras under random perturbations: half an hour on two cores.
 _base_ = [
     '../_base_/models/nclr_minkunet-small_lite0.py',
     '../_base_/datasets/real-nus-frame.py',

@@ -148,6 +148,24 @@ def test_a_moved_camera_is_found(degrees, metres):
         assert found[2].translation == pytest.approx(metres, abs=0.07)
 
 
+def test_a_camera_that_was_turned_far_is_found():
+    kept, views, _ = _drive(0, frames=2, moved={2: lambda pose, rng: turned(pose, 30, 0.5, rng)})
+    found = find_moved_cameras(kept.matches(6), views, RigSolver(min_iterations=200))
+    assert [c.verdict for c in found] == ['steady'] * 2 + ['moved'] + ['steady'] * 3
+    assert found[2].rotation == pytest.approx(30, abs=0.5)
+
+
+def test_where_most_matches_are_wrong_small_motions_are_found_next_to_the_rest():
+    solver = RigSolver(min_iterations=200)
+    for seed in range(3):
+        move = {2: lambda pose, rng: turned(pose, 1.5, 0.0, rng)}
+        kept, views, _ = _drive(seed, frames=4, number=150, outliers=0.88, moved=move)
+        matches = kept.matches(6)
+        found = find_moved_cameras(matches, views, solver)
+        assert [c.verdict for c in found] == ['steady'] * 2 + ['moved'] + ['steady'] * 3
+        assert found[2].rotation == pytest.approx(1.5, abs=0.4)
+
+
 def test_the_correction_of_a_moved_camera_is_its_motion():
     rng = np.random.default_rng(0)
     motion = turned(np.eye(4), 2.0, 0.2, rng)
