@@ -156,14 +156,14 @@ def test_a_camera_that_was_turned_far_is_found():
 
 
 def test_where_most_matches_are_wrong_small_motions_are_found_next_to_the_rest():
-    solver = RigSolver(min_iterations=200)
-    for seed in range(3):
-        move = {2: lambda pose, rng: turned(pose, 1.5, 0.0, rng)}
-        kept, views, _ = _drive(seed, frames=4, number=150, outliers=0.88, moved=move)
-        matches = kept.matches(6)
-        found = find_moved_cameras(matches, views, solver)
+    # Of 300 matches of a camera 18 are right. A free solution of each camera blames others here.
+    for seed in range(2):
+        move = {2: lambda pose, rng: turned(pose, 2.0, 0.0, rng)}
+        kept, views, _ = _drive(seed, number=300, outliers=0.94, moved=move)
+        solver = RigSolver(min_iterations=200, max_iterations=2000)
+        found = find_moved_cameras(kept.matches(6), views, solver)
         assert [c.verdict for c in found] == ['steady'] * 2 + ['moved'] + ['steady'] * 3
-        assert found[2].rotation == pytest.approx(1.5, abs=0.4)
+        assert found[2].rotation == pytest.approx(2, abs=0.3)
 
 
 def test_the_correction_of_a_moved_camera_is_its_motion():
