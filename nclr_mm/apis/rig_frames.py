@@ -174,10 +174,11 @@ def frames_of(dataset: CalibrationDataset, scene: str | None = None) -> Iterator
         scene: takes the frames of this scene alone.
 
     Raises:
-        ValueError: if there is no such scene, naming those that there are.
+        ValueError: if there is no such scene, naming those that there are, or the intrinsics of a
+            camera change on the way.
     """
     scenes: dict[str, None] = {}
-    found, first = False, None
+    found, first, lenses = False, None, None
     for index in range(len(dataset) // dataset.repeats):
         info = dataset.get_data_info(index)
         scenes[str(info.get('scene'))] = None
@@ -187,6 +188,14 @@ def frames_of(dataset: CalibrationDataset, scene: str | None = None) -> Iterator
         images = [info['images'][name] for name in dataset.cameras]
         stored = np.stack([image['lidar2cam'] for image in images])
         first = stored if first is None else first
+        cam2img = np.stack([image['cam2img'] for image in images])
+        lenses = cam2img if lenses is None else lenses
+        for name, own, before in zip(dataset.cameras, cam2img, lenses):
+            if not np.allclose(own, before):
+                raise ValueError(
+                    f'{name} has other intrinsics in frame {info["sample_idx"]} (scene '
+                    f'{info.get("scene")}) than in the frames before it: take one scene.'
+                )
         lidar = info['lidar_points']
         yield RigFrame(
             points=_reader(lidar['lidar_path'], lidar.get('num_pts_feats')),

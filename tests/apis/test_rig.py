@@ -1,5 +1,7 @@
 """Calibration of rigs from images and scans, with a model whose matches are right."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -230,3 +232,14 @@ def test_frames_of_a_data_set(drive):
     for call in (lambda: list(frames_of(drive, 'three')), lambda: stored_rig(drive, 'three')):
         with pytest.raises(ValueError, match='no scene three'):
             call()
+
+
+def test_frames_of_two_vehicles_are_not_one_rig(drive, tmp_path):
+    path = tmp_path / 'infos.json'
+    infos = json.loads(path.read_text())
+    infos['data_list'][2]['images']['left']['cam2img'][0][0] += 5
+    path.write_text(json.dumps(infos))
+    other = CalibrationDataset('infos.json', str(tmp_path), test_mode=True)
+    assert len(list(frames_of(other, 'one'))) == 2
+    with pytest.raises(ValueError, match=r'left has other intrinsics in frame .* \(scene two\)'):
+        list(frames_of(other))
