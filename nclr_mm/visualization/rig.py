@@ -8,7 +8,9 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 from scipy.stats import chi2
 
 from .curves import save_figure
@@ -82,8 +84,7 @@ def plot_rig(
             true = [factor * np.linalg.norm(error[part]) for error in errors]
             axis.loglog(numbers, true, 'x--', color='red', label='true error')
         axis.set_xlabel('frames')
-        axis.minorticks_off()
-        axis.set_xticks(numbers, map(str, numbers))
+        _label_ticks(axis, numbers)
         axis.set_ylabel(f'{name} ({unit})')
         axis.grid(True, which='both', alpha=0.3)
         axis.legend()
@@ -102,10 +103,18 @@ def plot_frames(path: str | os.PathLike, errors: Mapping[int, tuple[float, float
         axis.loglog(
             numbers, values[0] / np.sqrt(np.array(numbers) / numbers[0]), ':', label='root of n'
         )
-        axis.minorticks_off()
-        axis.set_xticks(numbers, map(str, numbers))
+        _label_ticks(axis, numbers)
         axis.set_xlabel('frames')
         axis.set_ylabel(name)
         axis.grid(True, which='both', alpha=0.3)
         axis.legend()
     return save_figure(figure, path)
+
+
+def _label_ticks(axis: Axes, numbers: Sequence[int]) -> None:
+    """Each number of frames along x; along y also what lies between powers of ten."""
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticks(numbers, map(str, numbers))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(FormatStrFormatter('%g'))
