@@ -29,6 +29,7 @@ from nclr_mm.calibration import (
     Deviation,
     RigDeviation,
     Tolerances,
+    check_moved_camera_settings,
     check_rig,
     disturbance,
 )
@@ -99,6 +100,7 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
         if not all(value > 0 for value in getattr(args, name)):  # nor NaN
             option = name.replace('_', '-')
             raise ValueError(f'--{option} must be positive, got {getattr(args, name)}.')
+    check_moved_camera_settings(args.false_alarms, args.shared_error)
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     if args.seed < 0:
         raise ValueError(f'--seed must not be negative, got {args.seed}.')

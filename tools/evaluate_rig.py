@@ -20,7 +20,7 @@ from mmengine.config import DictAction
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import Drive, init_model, look_at_drive, split_of
-from nclr_mm.calibration import rig_trials
+from nclr_mm.calibration import check_moved_camera_settings, rig_trials
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
 from nclr_mm.models.task_modules import RigSolver
@@ -66,6 +66,7 @@ def prepare(args: argparse.Namespace) -> tuple[torch.nn.Module, CalibrationDatas
     for name in ('numbers', 'moved'):
         if min(getattr(args, name)) < 1:
             raise ValueError(f'--{name} must be at least 1 each, got {getattr(args, name)}.')
+    check_moved_camera_settings(args.false_alarms, args.shared_error)
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     dataset = split_of(model, args.split)
     make_folder(args.out_dir)

@@ -21,6 +21,7 @@ from nclr_mm.calibration import (
     Thresholds,
     Views,
     adjust_rig,
+    check_moved_camera_settings,
     estimate_rig,
     find_moved_cameras,
     rig_history,
@@ -172,6 +173,7 @@ def calibrate_rig(
     """
     if looks < 1:
         raise ValueError(f'looks must be at least 1, got {looks}.')
+    check_moved_camera_settings(false_alarms, shared)
     cam2img = check_intrinsics(np.asarray(cam2img), 'cam2img')
     rig2cam = check_rigid(np.asarray(rig2cam), 'rig2cam')
     number = len(cam2img)
@@ -185,6 +187,7 @@ def calibrate_rig(
     run = _Run(
         KeptMatches(per_image, total, seed),
         settings=dict(
+            form=2,  # of the file
             cameras=names,
             cam2img=cam2img.tolist(),
             rig2cam=rig2cam.tolist(),
@@ -199,9 +202,11 @@ def calibrate_rig(
     if state is not None and Path(state).exists():
         run.load(state)
     looker = Looker(model, names, seed)
+    index = -1
     for index, frame in enumerate(frames):
         run.check_order(index, frame)
         if index < run.done:
+            run.check_known(index, frame, number)
             continue
         where = frame.name or str(index)
         if len(frame.images) != number:
@@ -209,6 +214,7 @@ def calibrate_rig(
         scan, pictures = frame.load()
         images = [given_image(picture, where) for picture in pictures]
         run.check_sizes(images, where)
+        _check_centres(cam2img, images, names)
         motion = np.tile(np.eye(4), (number, 1, 1))
         if frame.motion is not None:
             motion = check_rigid(np.asarray(frame.motion), f'motion of frame {where}')
@@ -231,6 +237,8 @@ def calibrate_rig(
         progress(run.done)
     if not run.done:
         raise ValueError('There is no frame to calibrate by.')
+    if index + 1 < run.done:
+        raise ValueError(f'{state} is of {run.done} frames, but only {index + 1} are given.')
     return _result(run, rig2cam, cam2img, names, solver, thresholds, adjust, false_alarms, shared)
 
 
@@ -262,6 +270,23 @@ class _Run:
                 f'{self.last_stamp} of the frame before it: frames must come in order of time.'
             )
         self.last_stamp = frame.stamp
+
+    def check_known(self, index: int, frame: RigFrame, cameras: int) -> None:
+        """Whether a frame is the one that the state was made from."""
+        before = str(self.arrays['names'][index])
+        motion = np.tile(np.eye(4), (cameras, 1, 1)) if frame.motion is None else frame.motion
+        same = np.shape(motion) == (cameras, 4, 4)
+        if (
+            frame.name != before
+            or not same
+            or not np.allclose(motion, self.arrays['motion'][index])
+            or (frame.motion is not None) != self.arrays['motion_known'][index]
+        ):
+            raise ValueError(
+                f'Frame {frame.name or index} is not the frame {before or index} that the state '
+                'was made from, or moves otherwise: it is of another drive. Remove the state, or '
+                'give its drive.'
+            )
 
     def check_sizes(self, images: Sequence[np.ndarray], where: str) -> None:
         if not self.arrays:
@@ -298,6 +323,7 @@ class _Run:
         new = dict(
             motion=motion[None],
             motion_known=np.array([frame.motion is not None]),
+            names=np.array([frame.name]),
             look_poses=np.stack(poses),
             matched=np.array([[len(points) for points, _ in joined]]),
         )
@@ -309,6 +335,18 @@ class _Run:
             network_size=np.array(views.image_size),
             image_sizes=np.array([image.shape[:2] for image in images]),
         )
+
+
+def _check_centres(cam2img: np.ndarray, images: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    """Intrinsics whose principal point is off by a whole image are of another image."""
+    for intrinsics, image, name in zip(cam2img, images, names):
+        size = np.array(image.shape[1::-1])
+        centre = intrinsics[:2, 2]
+        if (np.abs(centre - size / 2) > size).any():
+            raise ValueError(
+                f'cam2img of {name} has its principal point at ({centre[0]:g}, {centre[1]:g}), '
+                f'far outside its image of {size[0]}x{size[1]} pixels.'
+            )
 
 
 def _result(

@@ -137,16 +137,28 @@ def _read_poses(path: Path, frames: Sequence[str], cameras: Sequence[str]) -> li
     poses = []
     for frame in frames:
         given = content.get(frame) if isinstance(content, dict) else None
+        if given is not None and not isinstance(given, dict):
+            raise ValueError(f'{path}: frame {frame} must map names to poses, not {given!r}.')
         lacking = [key for key in ('lidar', *cameras) if key not in (given or {})]
         if lacking:
             raise ValueError(f'{path} lacks the pose {lacking[0]!r} of the frame {frame}.')
         where = f'{path}, frame {frame}'
-        found = {
-            key: check_rigid(np.array(given[key], dtype=np.float64), f'{where}: {key}')
-            for key in ('lidar', *cameras)
-        }
-        poses.append(dict(found, **({'stamp': float(given['stamp'])} if 'stamp' in given else {})))
+        found = {key: _pose(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
+        if given.get('stamp') is not None:
+            stamp = given['stamp']
+            if isinstance(stamp, bool) or not isinstance(stamp, int | float) or stamp != stamp:
+                raise ValueError(f'{where}: stamp must be a number of seconds, not {stamp!r}.')
+            found['stamp'] = float(stamp)
+        poses.append(found)
     return poses
+
+
+def _pose(value: object, where: str) -> np.ndarray:
+    try:
+        matrix = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{where} must be a 4x4 matrix of numbers, not {value!r}.') from error
+    return check_rigid(matrix, where)
 
 
 def split_of(model: nn.Module, split: str) -> CalibrationDataset:

@@ -60,6 +60,7 @@ class Thresholds:
         rotation, translation: largest deviation for ``ok``, degrees and metres.
         inliers: least number of inliers a look for ``ok``.
         looks: fewer cannot contradict the joint pose, which is solved from them.
+        distance: of a camera from the LiDAR, metres; a pose farther away is not ``ok``.
     """
 
     agreement_ok: float = 0.75
@@ -70,6 +71,7 @@ class Thresholds:
     translation: float = 0.5
     inliers: float = 30.0
     looks: int = 3
+    distance: float = 10.0
 
 
 DEFAULT_THRESHOLDS = Thresholds()
@@ -108,6 +110,12 @@ class Findings:
         """
         variances = np.diag(self.covariance)
         return float(np.rad2deg(np.sqrt(variances[:3].sum()))), float(np.sqrt(variances[3:].sum()))
+
+    def judge_distance(self, lidar2cam: np.ndarray, thresholds: Thresholds) -> None:
+        """Note where a camera, (..., 4, 4), is farther from the LiDAR than a vehicle is long."""
+        distance = float(np.linalg.norm(lidar2cam[..., :3, 3], axis=-1).max())
+        if distance > thresholds.distance:
+            self.reasons.append(f'a camera would be {distance:.1f} m from the LiDAR')
 
     def judge(
         self,
@@ -217,6 +225,7 @@ def estimate_pose(
     result.covariance = _bootstrap(
         matches, errors, number, cam2img, pose, solver.max_error, resamples, seed
     )
+    result.judge_distance(pose, thresholds)
     result.judge(pose, look_poses, result.num_inliers / max(number, 1), thresholds)
     return result
 

@@ -26,6 +26,7 @@ __all__ = [
     'KeptMatches',
     'RigEstimate',
     'Views',
+    'check_moved_camera_settings',
     'estimate_rig',
     'find_moved_cameras',
     'rig_history',
@@ -206,6 +207,7 @@ def estimate_rig(
     result.num_inliers, result.reproj_error = int(found.inliers.sum()), found.reproj_error
     if not np.isfinite(result.covariance).all():
         result.reasons.append('the matches are too few to tell how sure the pose is')
+    result.judge_distance(views.rig2cam[0] @ found.lidar2rig, thresholds)
     result.judge(
         result.lidar2rig, look_poses, result.num_inliers / max(len(look_poses), 1), thresholds
     )
@@ -255,6 +257,14 @@ class CameraMotion:
     own: RigPose = field(default_factory=RigPose)
 
 
+def check_moved_camera_settings(false_alarms: float, shared: Sequence[float]) -> None:
+    """Raise ValueError for settings that :func:`find_moved_cameras` cannot have."""
+    if not 0 < false_alarms < 1:
+        raise ValueError(f'false_alarms must lie in (0, 1), got {false_alarms}.')
+    if not all(0 <= value < np.inf for value in shared):  # nor NaN
+        raise ValueError(f'The shared error must not be negative, got {tuple(shared)}.')
+
+
 def find_moved_cameras(
     matches: RigMatches,
     views: Views,
@@ -286,8 +296,7 @@ def find_moved_cameras(
     Returns:
         One a camera.
     """
-    if not 0 < false_alarms < 1:
-        raise ValueError(f'false_alarms must lie in (0, 1), got {false_alarms}.')
+    check_moved_camera_settings(false_alarms, shared)
     number = views.cameras
     camera = matches.view % number
 

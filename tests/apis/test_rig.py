@@ -1,12 +1,20 @@
 """Calibration of rigs from images and scans, with a model whose matches are right."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nclr_mm.apis import RigFrame, calibrate_rig, ego_motion, frames_of, stored_rig
-from nclr_mm.calibration import RigPriors, pose_distance
+from nclr_mm.apis import (
+    RigFrame,
+    calibrate_rig,
+    ego_motion,
+    frames_of,
+    frames_of_folder,
+    stored_rig,
+)
+from nclr_mm.calibration import RigPriors, Thresholds, pose_distance
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.models.task_modules import exp_motion
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, of_data_set, pose, scan
@@ -163,8 +171,8 @@ def test_going_on_after_an_interruption(tmp_path):
         later.rng.normal(0, 1, (3000, 2))
     read = []
     given = [
-        RigFrame(lambda i=i: read.append(i) or scan(i), [image(i)] * 3, stamp=float(i))
-        for i in range(3)
+        replace(frame, points=lambda i=i: read.append(i) or scan(i))
+        for i, frame in enumerate(frames())
     ]
     found = run(later, given, state=state)
     assert read == [2]  # what is done is not read again
@@ -190,6 +198,12 @@ def test_what_is_done_is_kept_where_a_later_frame_is_wrong(tmp_path):
     [
         (dict(frames=[]), 'no frame'),
         (dict(looks=0), 'looks must be at least 1'),
+        (dict(shared=(0.0, -1.0)), 'shared error must not be negative'),
+        (dict(false_alarms=np.nan), 'false_alarms must lie in'),
+        (
+            dict(cam2img=BOTH + np.array([[0, 0, 5000.0], [0, 0, 0], [0, 0, 0]])),
+            'front has its principal point at .* far outside its image of 640x400',
+        ),
         (dict(rig2cam=RIG2CAM[:2]), 'a 4x4 matrix for each of the 3 cameras'),
         (dict(rig2cam=1.1 * RIG2CAM), 'rig2cam is not a rigid motion'),
         (dict(cameras=['a', 'a', 'b']), 'each by its own name'),
@@ -243,3 +257,45 @@ def test_frames_of_two_vehicles_are_not_one_rig(drive, tmp_path):
     assert len(list(frames_of(other, 'one'))) == 2
     with pytest.raises(ValueError, match=r'left has other intrinsics in frame .* \(scene two\)'):
         list(frames_of(other))
+
+
+def test_a_state_is_of_its_drive(tmp_path):
+    state = tmp_path / 'state.npz'
+    run(seeing(), frames(), state=state)
+    other = [RigFrame(f.points, f.images, stamp=f.stamp, name=f'other {f.name}') for f in frames()]
+    moved = frames(motion=np.tile(exp_motion(np.array([0, 0, 0, 1.0, 0, 0])), (3, 1, 1)))
+    for given, words in (
+        (other, 'other f0 is not the frame f0'),
+        (moved, 'f0 is not the frame f0 that the state was made from, or moves otherwise'),
+        (frames()[:2], 'of 3 frames, but only 2 are given'),
+        ([], 'of 3 frames, but only 0 are given'),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(seeing(), given, state=state)
+    assert run(seeing(), frames(), state=state).estimate.num_frames == 3
+
+
+def test_a_camera_that_would_be_far_from_the_lidar_is_doubtful():
+    far = Thresholds(distance=0.01)
+    found = run(seeing(), frames(), thresholds=far)
+    assert found.estimate.verdict == 'doubtful'
+    assert 'm from the LiDAR' in found.estimate.reasons[0]
+
+
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('{"0": 1}', 'frame 0 must map names to poses'),
+        ('{"0": {"lidar": "x", "front": 1}}', 'frame 0: lidar must be a 4x4 matrix of numbers'),
+        ('{"0": {"lidar": EYE, "front": EYE, "stamp": "noon"}}', 'stamp must be a number'),
+        ('{"0": {"lidar": EYE, "front": EYE, "stamp": NaN}}', 'stamp must be a number'),
+    ],
+)
+def test_unfit_poses_are_named(tmp_path, text, words):
+    for name in ('points/0.bin', 'front/0.png'):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b'')
+    text = text.replace('EYE', str(np.eye(4).tolist()))
+    (tmp_path / 'poses.json').write_text(text)
+    with pytest.raises(ValueError, match=words):
+        frames_of_folder(tmp_path, {'front': None})
