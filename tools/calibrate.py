@@ -523,6 +523,8 @@ def run_rig(args: argparse.Namespace, inputs: dict[str, Any], model: torch.nn.Mo
             'frame: lidar2rig Exp(xi), and so lidar2cam Exp(xi) of each camera; from the residuals '
             'of the matches, which know nothing of an error that all of them share',
             p_value='of a deviation as large as this one if the camera has not moved',
+            adjustment='with --adjust, lidar2cam and cam2img of a camera are the adjusted ones, '
+            'and adjusted_covariance is theirs; all else is of the rigid rig before it',
         ),
         rig=dict(
             verdict=estimate.verdict,
@@ -547,6 +549,9 @@ def run_rig(args: argparse.Namespace, inputs: dict[str, Any], model: torch.nn.Mo
             for name, initial, true in zip(names, initials, truths)
         },
     )
+    if found.adjusted is not None:
+        for name, covariance in zip(names, found.adjusted.covariance):
+            report['cameras'][name]['adjusted_covariance'] = listed(covariance)
     write_text(args.out_dir / 'extrinsics.json', json.dumps(report, indent=1))
     draw_rig(args, found, inputs, first[0])
     written = []

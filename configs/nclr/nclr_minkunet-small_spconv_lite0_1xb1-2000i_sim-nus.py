@@ -17,7 +17,7 @@ load_from = (
 model = dict(
     calib_head=dict(
         num_voxels=384,
-        # Fitted by tools/evaluate_rig.py on 24 streets that it was not trained on.
+        # Fitted (rig_trials.fit_inflation) on 24 streets that it was not trained on.
         test_cfg=dict(rig_solver=dict(type='RigSolver', inflation=3.15)),
     )
 )
