@@ -279,6 +279,7 @@ def test_a_rig(tool, rig, monkeypatch, capsys, source):
         assert camera['from_initial']['translation_m'] == pytest.approx(0.5, abs=0.05)
         assert camera['from_truth']['rotation_deg'] < 0.1
         assert camera['motion']['verdict'] == 'steady'
+        assert np.array(camera['adjusted_covariance']).shape == (6, 6)
         text = (rig / f'out/calib_{name}.txt').read_text()
         assert 'Tr' in text
         # before, after and truth
