@@ -110,11 +110,12 @@ def test_pnp_problems_have_the_poses_that_are_told():
 
 
 def test_pnp_is_as_accurate_as_opencv():
-    found = measure_pnp(repeats=3)
+    found = measure_pnp(repeats=5)
     assert found['rotation_deg'] <= found['opencv_rotation_deg'] < 0.2
     assert found['rotation_deg'] == pytest.approx(found['opencv_refined_rotation_deg'], rel=0.05)
-    # OpenCV finds the same minimum in a compiled loop, in 0.7 to 1.2 times the time.
-    assert found['forward_backward'] < 2.5 * found['opencv_refined']
+    # OpenCV finds the same minimum in a compiled loop, in 0.7 (one thread) to 1.2 times the time;
+    # the bound is twice the former.
+    assert found['forward_backward'] < 3 * found['opencv_refined']
 
 
 def bytes_of(**load):
