@@ -73,7 +73,7 @@ class RigCamera:
 
     Attributes:
         lidar2cam: (4, 4) from the pose of the rig; with ``adjust`` from the adjusted one.
-        own_lidar2cam: (4, 4) what that makes of this camera; the identity where it has none.
+        own_lidar2cam: (4, 4) by ``motion.own``, its own matches; the identity where it has none.
         motion: whether it is where the rest of the rig puts it.
         num_matches, num_inliers: of what was kept; inliers of the rig's pose.
         reproj_error: root mean square over them in pixels of the image as given; inf without any.
@@ -205,23 +205,17 @@ def calibrate_rig(
     index = -1
     for index, frame in enumerate(frames):
         run.check_order(index, frame)
-        if index < run.done:
-            run.check_known(index, frame, number)
-            continue
         where = frame.name or str(index)
+        motion = _motion_of(frame, number, where)
+        if index < run.done:
+            run.check_known(index, frame, motion)
+            continue
         if len(frame.images) != number:
             raise ValueError(f'Frame {where} has {len(frame.images)} images for {number} cameras.')
         scan, pictures = frame.load()
         images = [given_image(picture, where) for picture in pictures]
         run.check_sizes(images, where)
         _check_centres(cam2img, images, names)
-        motion = np.tile(np.eye(4), (number, 1, 1))
-        if frame.motion is not None:
-            motion = check_rigid(np.asarray(frame.motion), f'motion of frame {where}')
-            if motion.shape != (number, 4, 4):
-                raise ValueError(
-                    f'motion of frame {where} must be ({number}, 4, 4), got {motion.shape}.'
-                )
         points = given_points(scan, intensity_scale, where)
         found = looker.look(points, images, cam2img, index, looks)
         run.add(
@@ -271,14 +265,11 @@ class _Run:
             )
         self.last_stamp = frame.stamp
 
-    def check_known(self, index: int, frame: RigFrame, cameras: int) -> None:
+    def check_known(self, index: int, frame: RigFrame, motion: np.ndarray) -> None:
         """Whether a frame is the one that the state was made from."""
         before = str(self.arrays['names'][index])
-        motion = np.tile(np.eye(4), (cameras, 1, 1)) if frame.motion is None else frame.motion
-        same = np.shape(motion) == (cameras, 4, 4)
         if (
             frame.name != before
-            or not same
             or not np.allclose(motion, self.arrays['motion'][index])
             or (frame.motion is not None) != self.arrays['motion_known'][index]
         ):
@@ -335,6 +326,16 @@ class _Run:
             network_size=np.array(views.image_size),
             image_sizes=np.array([image.shape[:2] for image in images]),
         )
+
+
+def _motion_of(frame: RigFrame, cameras: int, where: str) -> np.ndarray:
+    """The motion (V, 4, 4) of a frame, checked; the identity where it is not known."""
+    if frame.motion is None:
+        return np.tile(np.eye(4), (cameras, 1, 1))
+    motion = check_rigid(np.asarray(frame.motion), f'motion of frame {where}')
+    if motion.shape != (cameras, 4, 4):
+        raise ValueError(f'motion of frame {where} must be ({cameras}, 4, 4), got {motion.shape}.')
+    return motion
 
 
 def _check_centres(cam2img: np.ndarray, images: Sequence[np.ndarray], names: Sequence[str]) -> None:
