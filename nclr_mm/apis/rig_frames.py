@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from nclr_mm.calibration import Intrinsics
+from nclr_mm.calibration import Intrinsics, read_drive
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.datasets.checks import check_rigid, check_size, read_image
+from nclr_mm.datasets.checks import check_size, read_image
 from nclr_mm.datasets.scans import SCAN_SUFFIXES, read_scan
 from nclr_mm.engine.command_line import build_dataset
 
@@ -102,7 +101,7 @@ def frames_of_folder(
             raise FileNotFoundError(f'{folder / name} has no image of the frame {missing[0]}.')
     poses = None
     if (folder / 'poses.json').is_file():
-        poses = _read_poses(folder / 'poses.json', list(scans), list(intrinsics))
+        poses = read_drive(folder / 'poses.json', list(scans), list(intrinsics))
     return list(
         frames_of_files(
             list(scans.values()),
@@ -127,38 +126,6 @@ def _by_name(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         double = next(path for path in files if found[path.stem] != path)
         raise ValueError(f'{folder} has two files of the frame {double.stem}.')
     return found
-
-
-def _read_poses(path: Path, frames: Sequence[str], cameras: Sequence[str]) -> list[dict]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not readable JSON: {error}') from error
-    poses = []
-    for frame in frames:
-        given = content.get(frame) if isinstance(content, dict) else None
-        if given is not None and not isinstance(given, dict):
-            raise ValueError(f'{path}: frame {frame} must map names to poses, not {given!r}.')
-        lacking = [key for key in ('lidar', *cameras) if key not in (given or {})]
-        if lacking:
-            raise ValueError(f'{path} lacks the pose {lacking[0]!r} of the frame {frame}.')
-        where = f'{path}, frame {frame}'
-        found = {key: _pose(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
-        if given.get('stamp') is not None:
-            stamp = given['stamp']
-            if isinstance(stamp, bool) or not isinstance(stamp, int | float) or stamp != stamp:
-                raise ValueError(f'{where}: stamp must be a number of seconds, not {stamp!r}.')
-            found['stamp'] = float(stamp)
-        poses.append(found)
-    return poses
-
-
-def _pose(value: object, where: str) -> np.ndarray:
-    try:
-        matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{where} must be a 4x4 matrix of numbers, not {value!r}.') from error
-    return check_rigid(matrix, where)
 
 
 def split_of(model: nn.Module, split: str) -> CalibrationDataset:

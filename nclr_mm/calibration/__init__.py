@@ -28,7 +28,7 @@ from .exports import (
     nuscenes_calibrated_sensor,
     ros_static_transforms,
 )
-from .files import Intrinsics, read_extrinsics, read_intrinsics, read_rig
+from .files import Intrinsics, read_drive, read_extrinsics, read_intrinsics, read_rig
 from .rig import (
     CameraMotion,
     KeptMatches,
@@ -76,6 +76,7 @@ __all__ = [
     'kitti_calib',
     'nuscenes_calibrated_sensor',
     'pose_distance',
+    'read_drive',
     'read_extrinsics',
     'read_intrinsics',
     'read_rig',

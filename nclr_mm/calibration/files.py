@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import yaml
 
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 
-__all__ = ['Intrinsics', 'read_extrinsics', 'read_intrinsics', 'read_rig']
+__all__ = ['Intrinsics', 'read_drive', 'read_extrinsics', 'read_intrinsics', 'read_rig']
 
 # Numbers that OpenCV's model of lens distortion may have.
 _DISTORTIONS = (4, 5, 8, 12, 14)
@@ -151,10 +152,49 @@ def read_rig(path: str | os.PathLike) -> tuple[dict[str, Intrinsics], np.ndarray
         if not isinstance(camera, dict) or not {'rig2cam', 'cam2rig'} & camera.keys():
             raise ValueError(f'{where} has neither rig2cam nor cam2rig.')
         key = 'rig2cam' if 'rig2cam' in camera else 'cam2rig'
-        pose = _pose({'lidar2cam': camera[key]}, f'{where}: {key}')
+        pose = _matrix(camera[key], f'{where}: {key}')
         poses.append(pose if key == 'rig2cam' else np.linalg.inv(pose))
         intrinsics[name] = _camera(camera, where)
     return intrinsics, np.stack(poses)
+
+
+def read_drive(
+    path: str | os.PathLike, frames: Sequence[str], cameras: Sequence[str]
+) -> list[dict]:
+    """Read where a vehicle was when its sensors fired, from a JSON or YAML file.
+
+    The file maps the names of frames to mappings of ``lidar`` and each camera to poses (4x4) of the
+    rig's frame in the world, and ``stamp`` to that of the scan in seconds, which may be left out.
+
+    Args:
+        path: the file.
+        frames: names of the frames that are needed, in order.
+        cameras: names of the cameras that are needed.
+
+    Returns:
+        Of each frame poses (4, 4) by name, and its stamp where it has one.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file and what was expected.
+    """
+    content = _read(path)
+    poses = []
+    for frame in frames:
+        given = content.get(frame) if isinstance(content, dict) else None
+        if given is not None and not isinstance(given, dict):
+            raise ValueError(f'{path}: frame {frame} must map names to poses, not {given!r}.')
+        lacking = [key for key in ('lidar', *cameras) if key not in (given or {})]
+        if lacking:
+            raise ValueError(f'{path} lacks the pose {lacking[0]!r} of the frame {frame}.')
+        where = f'{path}, frame {frame}'
+        found = {key: _matrix(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
+        stamp = given.get('stamp')
+        if stamp is not None:
+            if isinstance(stamp, bool) or not isinstance(stamp, int | float) or math.isnan(stamp):
+                raise ValueError(f'{where}: stamp must be a number of seconds, not {stamp!r}.')
+            found['stamp'] = float(stamp)
+        poses.append(found)
+    return poses
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -257,13 +297,18 @@ def _pose(content, where: str) -> np.ndarray:
             raise ValueError(f'{where} has neither lidar2cam nor cam2lidar.')
         inverse = 'lidar2cam' not in content
         content = content['cam2lidar' if inverse else 'lidar2cam']
+    pose = _matrix(content, where)
+    return np.linalg.inv(pose) if inverse else pose
+
+
+def _matrix(content, where: str) -> np.ndarray:
+    """A rigid motion (4, 4), of 3x4 or 4x4 numbers."""
     matrix = _numbers(content, where)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise ValueError(f'{where} must be a 4x4 matrix, got the shape {matrix.shape}.')
     pose = np.eye(4)
     pose[: len(matrix)] = matrix
-    check_rigid(pose, where)
-    return np.linalg.inv(pose) if inverse else pose
+    return check_rigid(pose, where)
 
 
 def _numbers(values, where: str) -> np.ndarray:

@@ -3,26 +3,20 @@
 import copy
 import os
 import time
-from pathlib import Path
 
 import pytest
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
+from tests.proc import HAS_MEMORY, own_bytes
 from tests.test_bad_input import PIPELINE, Rig
 
 ENTRIES = 100_000
 
 
-def own_bytes(pid):
-    """Memory of a process that it shares with no other."""
-    lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith('Private_'))
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='memory is read in /proc')
+@pytest.mark.skipif(not HAS_MEMORY, reason='memory is read in /proc')
 def test_workers_share_the_entries(tmp_path, capsys):
     rig = Rig()
     first = rig.info['data_list'][0]

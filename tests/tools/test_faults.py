@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
+from tests.proc import children
 from tests.tools.conftest import environment
 
 #: seconds within which everything that belongs to a run has ended
@@ -101,15 +102,6 @@ def test_without_tensorboard(run, folder):
     assert 'TensorBoard is not installed' in done.stdout + done.stderr
     assert (folder / 'work_dirs/tiny/epoch_2.pth').is_file()
     assert len(list(folder.glob('work_dirs/tiny/*/vis_data/scalars.json'))) == 1
-
-
-def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
-    found = []
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{task}/children') as file:
-            found += map(int, file.read().split())
-    return found
 
 
 def commands(pids: list[int]) -> dict[int, str]:

@@ -1,0 +1,72 @@
+"""A long training takes no more memory at its end than near its beginning."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nclr_mm.datasets import converters
+from nclr_mm.simulation.generate import generate
+from tests.proc import HAS_MEMORY, children, own_bytes
+
+CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+STEPS = 10_000
+#: until caches of allocators have grown to what the largest batches need
+WARM = 1000
+#: MiB that the medians of later thousands of steps may differ by
+BOUND = 48
+
+
+def steps_done(work_dir) -> int:
+    """Iteration of the last logged step."""
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = log.read_text().splitlines()
+    return max((json.loads(line).get('step', 0) for line in lines[-3:]), default=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_MEMORY, reason='memory is read in /proc')
+def test_memory_does_not_grow(repo, tmp_path, capsys):
+    root = generate(tmp_path / 'streets', 40, 1, 'semantickitti', scenes=40, progress=False)
+    converters.create_semantickitti_infos(root)
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    options = [f'{loader}.dataset.data_root={root}/' for loader in loaders]
+    command = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', str(tmp_path / 'run')]
+    with open(tmp_path / 'train.log', 'w') as log:
+        train = subprocess.Popen(
+            [*command, '--cfg-options', *options, f'train_cfg.max_iters={STEPS}']
+            + ['train_cfg.val_interval=2000', 'default_hooks.checkpoint.max_keep_ckpts=2']
+            + ['custom_hooks.0.begin=500'],  # the loss of poses takes memory of its own
+            cwd=repo,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo)},
+            stdout=log,
+            stderr=log,
+        )
+        samples = []
+        while train.poll() is None:
+            time.sleep(2)
+            if not list(tmp_path.glob('run/*/vis_data/scalars.json')):
+                continue
+            try:
+                pids = [train.pid, *children(train.pid)]
+                taken = sum(map(own_bytes, pids)) / 2**20
+            except (FileNotFoundError, ProcessLookupError):  # one has just ended
+                continue
+            samples.append((steps_done(tmp_path / 'run'), taken))
+    assert train.returncode == 0, (tmp_path / 'train.log').read_text()[-4000:]
+    at, taken = np.array(samples).T
+    assert at[-1] >= STEPS - WARM
+    medians = [
+        np.median(taken[(at >= begin) & (at < begin + 1000)]) for begin in range(0, STEPS, 1000)
+    ]
+    with capsys.disabled():
+        print(f'\nMiB, medians of a thousand steps each: {np.round(medians).tolist()}')
+        print(f'largest: {taken.max():.0f}')
+    later = medians[WARM // 1000 :]
+    assert max(later) - later[0] < BOUND
+    # No steady growth that only many more steps would show.
+    assert np.mean(later[-3:]) - np.mean(later[:3]) < BOUND / 3
