@@ -82,10 +82,9 @@ coverage: install
 # must be noticed.
 MUTATIONS ?= 400
 MUTATED := work_dirs/mutation
-mutation: install
-	[ -x $(VENV)/bin/cosmic-ray ] || $(PIP) --no-deps -r requirements/mutation.txt
+mutation: install $(STAMPS)/mutation
 	rm -rf $(MUTATED) && mkdir -p $(MUTATED)
-	git ls-files -z | xargs -0 cp --parents -t $(MUTATED)
+	git ls-files -z | xargs -0 cp -d --parents -t $(MUTATED)
 	export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; cd $(MUTATED); \
 		cosmic-ray init tests/mutation/geometry.toml session.sqlite && \
 		python tests/mutation/choose.py session.sqlite $(MUTATIONS) && \
@@ -154,6 +153,10 @@ $(STAMPS)/mmcv: $(STAMPS)/runtime
 	$(PY) -c 'import mmcv.ops' || \
 		$(MMCV_BUILD) --force-reinstall --no-cache-dir --no-binary mmcv $(MMCV_REQUIRED)
 	$(PY) -c 'import mmcv.ops'
+	touch $@
+
+$(STAMPS)/mutation: requirements/mutation.txt $(STAMPS)/mmcv
+	$(PIP) --no-deps -r $<
 	touch $@
 
 $(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/mmcv
