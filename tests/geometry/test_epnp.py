@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from nclr_mm.geometry import epnp
+from nclr_mm.geometry.pnp_initial import initial_poses
+from nclr_mm.geometry.pnp_problem import whiten
 from nclr_mm.geometry.pnp_refine import derivatives
 
 FOCAL, WIDTH, HEIGHT = 400.0, 416, 224
@@ -73,6 +75,59 @@ def test_exact_without_noise(points, shape):
     identity = torch.eye(3, dtype=torch.float64)
     assert torch.allclose(result.R @ result.R.mT, identity.expand(200, 3, 3), atol=1e-12)
     assert (torch.linalg.det(result.R) > 0).all()
+
+
+def starts(problems):
+    """Candidate poses before refinement and the rms (B, 6) of their pixels, by projecting."""
+    weights = torch.ones(problems.points.shape[:2])
+    problem = whiten(problems.points, problems.pixels, weights, weights > 0)
+    R, t = initial_poses(problem)
+    camera = problem.points.unsqueeze(1) @ R.mT + t.unsqueeze(-2)
+    off = camera[..., :2] / camera[..., 2:] - problem.pixels.unsqueeze(1)
+    return R, t, off.square().sum(-1).mean(-1).sqrt()
+
+
+@pytest.mark.parametrize(('shape', 'first', 'last'), [('volume', 0, 4), ('plane', 4, 5)])
+def test_starts_are_exact_without_noise(shape, first, last):
+    """The closed form alone, which refinement would make up for."""
+    R, _, rms = starts(Problems(200, 30, shape=shape))
+    assert (rms[:, first:last].amin(-1) < 1e-6).double().mean() > 0.98
+    torch.testing.assert_close(R @ R.mT, torch.eye(3).double().expand_as(R))
+    torch.testing.assert_close(torch.linalg.det(R), torch.ones(200, 6).double())
+
+
+def test_starts_of_noisy_points_are_near():
+    """All four cases are of use: the best of them is nearer than the best of three."""
+    rms = starts(Problems(400, 5, noise=10.0))[2][:, :4]
+    best = rms.amin(-1)
+    # The truth would leave 14 pixels, which are ten in each direction.
+    assert best.median() < 14 * PIXEL
+    for case in range(4):
+        others = rms[:, [c for c in range(4) if c != case]].amin(-1)
+        assert (best < 0.999 * others).sum() > 4
+
+
+def test_a_plane_has_a_start_that_is_tilted_the_other_way():
+    """Its pixels differ by the square of size over distance; the line of sight is the same."""
+    rng = np.random.default_rng(0)
+    turn = Rotation.from_euler('x', 40, degrees=True)
+    problems = Problems(1, 30)
+    flat = np.c_[rng.uniform(-1, 1, (30, 2)), np.zeros(30)]
+    flat -= flat.mean(0)
+    misfits = []
+    for distance in (10, 100):
+        camera = turn.apply(flat) + [0.0, 0, distance]
+        problems.points = torch.from_numpy(flat)[None]
+        problems.pixels = torch.from_numpy(camera[:, :2] / camera[:, 2:])[None]
+        R, t, rms = starts(problems)
+        assert rms[0, 4] < 1e-6
+        misfits.append(rms[0, 5].item())
+        assert torch.equal(t[0, 4], t[0, 5])
+        normals = R[0, 4:, :, 2]
+        # cos 80 degrees between the planes' normals, whichever way they point.
+        cosine = (normals[0] @ normals[1]).abs().item()
+        assert cosine == pytest.approx(np.cos(np.deg2rad(80)), abs=0.01)
+    assert misfits[0] < 0.01 and misfits[0] / misfits[1] == pytest.approx(100, rel=0.1)
 
 
 def test_exact_in_a_far_frame_of_any_unit():

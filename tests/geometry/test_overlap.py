@@ -107,6 +107,21 @@ def test_results_carry_no_graph_and_ignore_autocast():
     assert not hidden.requires_grad
 
 
+@pytest.mark.parametrize('dtype', [torch.half, torch.bfloat16])
+def test_depths_of_half_precision_are_compared_in_full(dtype):
+    """The farther of two points on a pixel is the next value beyond the tolerance, or before it."""
+    near = torch.linspace(1, 60, 500).to(dtype).float()
+    limit = 1.05 * near + 0.2
+    far = torch.stack([limit.to(dtype), (limit * 1.01).to(dtype), (limit * 0.99).to(dtype)])
+    depth = torch.stack([near.to(dtype).expand(3, -1), far], dim=-1)
+    uv = torch.zeros(3, 500, 2, 2)
+    hidden = occlusion_mask(uv, depth, torch.ones(3, 500, 2, dtype=torch.bool), 1, 1)
+    expected = far.double() > 1.05 * near.double() + 0.2
+    unsure = (far.double() - limit.double()).abs() < 1e-5
+    assert not hidden[..., 0].any()
+    assert (hidden[..., 1] == expected)[~unsure].all() and unsure.sum() < 50
+
+
 @pytest.mark.parametrize(
     ('call', 'words'),
     [
