@@ -33,7 +33,7 @@ PANEL_WIDTH = 640  # pixels
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config with dataloaders')
+    parser.add_argument('config', help='config with dataloaders; a Python program, which runs')
     parser.add_argument('-o', '--out-dir', type=Path, required=True, help='where sheets go')
     parser.add_argument('-n', '--num', type=int, default=4, help='sheets; default: %(default)s')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')

@@ -37,7 +37,7 @@ ROOT, TOOLS, _ = home_of(__file__)
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of the fine-tuning')
+    parser.add_argument('config', help='config of the fine-tuning; a Python program, which runs')
     parser.add_argument(
         '--config-for',
         action='append',

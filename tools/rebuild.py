@@ -22,7 +22,9 @@ STREETS = dict(seed=1, frames=480, scenes=240)
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of a model that was trained on simulated streets')
+    parser.add_argument(
+        'config', help='config trained on simulated streets; a Python program, which runs'
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the training; default: %(default)s')
     parser.add_argument('--workers', type=int, default=2, help='of the simulation')
     parser.add_argument(

@@ -56,7 +56,7 @@ def home_of(tool: str) -> Home:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mmdet3d's tools that training and testing have in common."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config; a Python program, which runs')
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints; default: work_dirs/NAME'
     )
