@@ -61,7 +61,8 @@ _MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-deps --no-binary 
 # numpy 2 breaks mmcv 2.1's compiled operators and nuscenes-devkit 1.2.
 REQUIREMENTS = (
     Requirement('numpy', '>=1.22,<2', 'pip install "numpy<2"'),
-    Requirement('torch', '>=2.4', 'pip install "torch>=2.4"'),
+    # Before 2.6, mmengine's torch.load runs what a checkpoint brings along.
+    Requirement('torch', '>=2.6', 'pip install "torch>=2.6"'),
     Requirement(
         'opencv (cv2)',
         '>=4.5.4,<4.12',

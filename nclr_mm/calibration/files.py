@@ -226,7 +226,8 @@ def _read(path: str | os.PathLike):
         if path.suffix.lower() == '.json':
             return json.loads(text, object_pairs_hook=_unique)
         return next(iter(yaml.load_all(text, _UniqueKeys)), None)
-    except (ValueError, yaml.YAMLError) as error:
+    # The last, where it is nested without end.
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f'{path} is not readable JSON or YAML: {error}') from error
 
 

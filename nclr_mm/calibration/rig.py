@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import f as fisher
 
+from nclr_mm.datasets.checks import BROKEN_ARCHIVE
 from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver, log_motion
 
 from .estimate import DEFAULT_THRESHOLDS, Findings, Thresholds, pose_distance
@@ -153,7 +154,9 @@ class KeptMatches:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(arrays.pop('header').tobytes())
             own = {name: arrays.pop(name) for name in self.arrays}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            if not isinstance(header, dict):
+                raise ValueError(f'its header must be a mapping, not {type(header).__name__}')
+        except BROKEN_ARCHIVE as error:
             raise ValueError(
                 f'{path} is not a state of an earlier calibration of a rig: {error}'
             ) from error

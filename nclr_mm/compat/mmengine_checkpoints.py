@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
-from packaging.version import Version
 
 _METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),  # its default statistics
@@ -47,7 +46,5 @@ def _safe_globals() -> list:
 
 
 def apply() -> None:
-    """Add to torch's list what mmengine's own checkpoints hold, where torch asks for it."""
-    if Version(torch.__version__) < Version('2.6'):
-        return
+    """Add to torch's list what mmengine's own checkpoints hold."""
     torch.serialization.add_safe_globals(_safe_globals())

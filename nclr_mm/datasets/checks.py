@@ -18,6 +18,13 @@ RIGID_TOLERANCE = 1e-3
 MAX_UNPACKED = 2**30
 
 
+#: what NumPy, zipfile and zlib raise for broken archives and other files
+BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, ValueError, KeyError, NotImplementedError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
 def check_rigid(matrices: np.ndarray, name: str) -> np.ndarray:
     """Raise ValueError unless ``matrices`` (..., 4, 4) are proper rigid motions.
 
@@ -122,12 +129,7 @@ def read_label_archive(path: str | PathLike) -> np.ndarray:
             labels = content['data']
         len(labels)
         return labels
-    # What NumPy, zipfile and zlib raise for broken archives, other files and other content.
-    except (
-        *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError),
-        *(NotImplementedError, MemoryError, OverflowError),
-        *(zipfile.BadZipFile, zlib.error, struct.error),
-    ) as error:
+    except (*BROKEN_ARCHIVE, TypeError, AttributeError) as error:
         raise ValueError(
             f"{fspath(path)} is no readable .npz file with an array 'data' of labels: {error}."
         ) from error

@@ -15,6 +15,7 @@ from nclr_mm.calibration import (
     nuscenes_calibrated_sensor,
     read_extrinsics,
     read_intrinsics,
+    read_rig,
     ros_static_transforms,
 )
 from nclr_mm.datasets.converters import common
@@ -201,3 +202,14 @@ def test_ros():
     in_lidar = Rotation.from_quat(quaternion).apply(point) + shift
     np.testing.assert_allclose(POSE[:3, :3] @ in_lidar + POSE[:3, 3], point, atol=1e-12)
     yaml.safe_dump([transform])
+
+
+@pytest.mark.parametrize('suffix', ['json', 'yaml'])
+def test_nested_without_end(tmp_path, suffix):
+    path = tmp_path / f'deep.{suffix}'
+    path.write_text('[' * 100_000 + ']' * 100_000)
+    for read in (read_intrinsics, read_extrinsics, read_rig):
+        with pytest.raises(ValueError, match=f'deep.{suffix} is not readable JSON or YAML'):
+            read(path)
+    with pytest.raises(ValueError, match=f'deep.{suffix} is not valid JSON'):
+        common.read_json(path)

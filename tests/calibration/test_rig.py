@@ -128,6 +128,14 @@ def test_a_state_of_something_else_is_refused(tmp_path):
     kept.save(tmp_path / 'state.npz', dict(looks=2, seed=0))
     with pytest.raises(ValueError, match='another looks;'):
         KeptMatches().load(tmp_path / 'state.npz', dict(looks=3, seed=0))
+    whole = (tmp_path / 'state.npz').read_bytes()
+    for length in range(0, len(whole), 97):
+        (tmp_path / 'cut.npz').write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r'cut\.npz is not a state of an earlier calibration'):
+            KeptMatches().load(tmp_path / 'cut.npz', {})
+    np.savez(tmp_path / 'list.npz', header=np.frombuffer(b'[1]', np.uint8), **kept.arrays)
+    with pytest.raises(ValueError, match='its header must be a mapping, not list'):
+        KeptMatches().load(tmp_path / 'list.npz', {})
     (tmp_path / 'state.npz').write_bytes(b'PK nothing')
     with pytest.raises(ValueError, match='not a state of an earlier calibration'):
         KeptMatches().load(tmp_path / 'state.npz', {})

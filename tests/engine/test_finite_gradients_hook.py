@@ -49,8 +49,9 @@ class Data(Dataset):
         return dict(inputs=dict(values=values), data_samples=sample)
 
 
-def train(folder, values, max_skipped=0, **optim_wrapper):
-    model = Model()
+def run(folder, values, max_skipped=0, model=None, **optim_wrapper):
+    """Train on the values, one a batch; returns the model."""
+    model = model or Model()
     runner = Runner(
         model,
         str(folder),
@@ -70,7 +71,12 @@ def train(folder, values, max_skipped=0, **optim_wrapper):
         log_level='WARNING',
     )
     runner.train()
-    return model.weight.detach().tolist()
+    return model
+
+
+def train(*arguments, **options):
+    """The weight after a run."""
+    return run(*arguments, **options).weight.detach().tolist()
 
 
 @pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
@@ -94,6 +100,29 @@ def test_only_so_many_in_a_row_are_left_out(tmp_path):
     assert good == pytest.approx(train(tmp_path / 'b', [1, 1, 1]))
     with pytest.raises(FloatingPointError, match='iteration 4'):
         train(tmp_path / 'c', [1, 'nan', 'nan', 'nan', 1], max_skipped=2)
+
+
+def test_steps_that_are_left_out_leave_buffers_alone(tmp_path):
+    """As the statistics of a batch norm, which one such value would spoil for good."""
+
+    class WithNorm(Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(1)
+
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            self.norm(inputs['values'][0].view(-1, 1))
+            return super().forward(inputs)
+
+    found = [
+        run(tmp_path / name, values, max_skipped=2, model=model).norm.state_dict()
+        for name, values, model in (
+            ('a', [1, 'nan', 'inf', 3], WithNorm()),
+            ('b', [1, 3], WithNorm()),
+        )
+    ]
+    assert found[0]['num_batches_tracked'] == 2
+    torch.testing.assert_close(*found)
 
 
 def test_large_gradients_are_left_as_they_are(tmp_path):

@@ -222,7 +222,7 @@ def read_json(path: Path) -> object:
     """Read a JSON file; the error of a broken one names it."""
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f'{path} is not valid JSON: {error}.') from error
 
 

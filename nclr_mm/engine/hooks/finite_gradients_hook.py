@@ -9,6 +9,7 @@ import torch
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from torch import Tensor
 from torch.optim import Optimizer
 
 
@@ -16,7 +17,8 @@ from torch.optim import Optimizer
 class FiniteGradientsHook(Hook):
     """Before each step of the optimiser: ends the run where a gradient is not finite.
 
-    The weights stay those of the step before, and the message names the samples of the batch.
+    The weights stay those of the step before, and the message names the samples of the batch. So do
+    buffers, as the statistics of batch norms, where the step is left out.
     Steps that a loss scaler skips, as it does in float16 while it looks for its scale, are its own
     affair.
 
@@ -34,16 +36,21 @@ class FiniteGradientsHook(Hook):
         self._skipped = 0
         self._iter = 0
         self._batch: object = None
+        #: buffers and what they held before the iterations of the step that is under way
+        self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def before_train(self, runner) -> None:
         """Watch the optimiser."""
         runner.optim_wrapper.optimizer.register_step_pre_hook(self._check)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Keep what a message would name."""
+        """Keep what a message would name, and what a step that is left out would spoil."""
         self._iter, self._batch = runner.iter, data_batch
+        if self.max_skipped and not self._buffers:
+            self._buffers = [(buffer, buffer.clone()) for buffer in runner.model.buffers()]
 
     def _check(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        buffers, self._buffers = self._buffers, []
         # A fused optimiser is called by the loss scaler also for steps that it is to leave out.
         if getattr(optimizer, 'found_inf', None) is not None:
             return
@@ -67,6 +74,8 @@ class FiniteGradientsHook(Hook):
         )
         for weight in weights:
             weight.grad = None
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
 
 def _names(batch: object) -> str:
