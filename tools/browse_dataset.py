@@ -25,7 +25,7 @@ from nclr_mm.datasets.transforms.images import resize
 from nclr_mm.engine.command_line import read_config
 from nclr_mm.models.data_preprocessors import voxelize
 from nclr_mm.models.heads.targets import Cameras, calibration_targets
-from nclr_mm.visualization import project_overlay, tile
+from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 
 STRIDE = 4  # of the feature map
 PANEL_WIDTH = 640  # pixels
@@ -122,7 +122,8 @@ def sheet(dataset, index: int, config: Config) -> tuple[np.ndarray, str]:
             f'targets: {visible[camera].sum()} of {visible.shape[1]} voxels in view, '
             f'{occupied[camera].sum()} of {occupied[camera].size} cells',
         ]
-    return tile(panels, columns=3, titles=titles), f'{index:04d}_{results["sample_idx"]}.jpg'
+    name = file_name(f'{index:04d}', results['sample_idx'])
+    return tile(panels, columns=3, titles=titles), f'{name}.jpg'
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -144,10 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         dataset = DATASETS.build(config[f'{args.split}_dataloader'].dataset)
         for index in range(min(args.num, len(dataset))):
             image, name = sheet(dataset, index, config)
-            path = args.out_dir / name
-            if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-                raise ValueError(f'{path} cannot be written.')
-            print(path)
+            print(save_image(args.out_dir / name, image))
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -96,12 +97,15 @@ class SubmissionWriter:
             return self._save(self.folder / name, lambda file: file.write(labels.tobytes()))
         task = 'lidarseg' if instances is None else 'panoptic'
         folder = self.folder / task / self.split
+        token = str(sample['lidar_token'])
+        if not re.fullmatch(r'[\w-]+', token):
+            raise ValueError(f'{sample["lidar_path"]}: lidar_token {token!r} names no file.')
         if instances is None:
             content = (classes + 1).astype(np.uint8).tobytes()
-            name = f'{sample["lidar_token"]}_lidarseg.bin'
+            name = f'{token}_lidarseg.bin'
             return self._save(folder / name, lambda file: file.write(content))
         both = ((classes + 1) * 1000 + instances).astype(np.uint16)
-        name = f'{sample["lidar_token"]}_panoptic.npz'
+        name = f'{token}_panoptic.npz'
         return self._save(folder / name, lambda file: np.savez_compressed(file, data=both))
 
     def finish(self) -> None:

@@ -181,6 +181,42 @@ def test_a_database_that_is_gone_is_an_error_before_training(root, tmp_path):
         TRANSFORMS.build(sampler(root, data_root=str(tmp_path)))
 
 
+@pytest.mark.parametrize('path', ['/etc/passwd', '../secret.bin', 'a/../../b', 'http://a/b'])
+def test_paths_that_lead_out_of_the_root(root, tmp_path, path):
+    """The same file inside is read; where it lies is all that differs."""
+    content = read(root / 'kitti_infos_train.pkl')
+    scan = content['data_list'][0]['lidar_points']
+    infos = tmp_path / 'infos.pkl'
+    for key, part in (('scan', scan), ('image', content['data_list'][0]['images']['CAM2'])):
+        name = dict(scan='lidar_path', image='img_path')[key]
+        before = part[name]
+        part[name] = path
+        infos.write_bytes(pickle.dumps(content))
+        part[name] = before
+        with pytest.raises(
+            ValueError, match=f'infos.pkl: the path {path} leads out of .*root=True'
+        ):
+            dataset(root, ann_file=str(infos))
+        dataset(root, ann_file=str(infos), outside_root=True)
+    infos.write_bytes(pickle.dumps(content))
+    dataset(root, ann_file=str(infos))
+
+    objects = read(root / 'kitti_dbinfos_train.pkl')
+    objects['Car'][0]['path'] = path
+    infos.write_bytes(pickle.dumps(objects))
+    with pytest.raises(ValueError, match=f'infos.pkl: the path {path} leads out of'):
+        TRANSFORMS.build(sampler(root, info_path=str(infos)))
+
+
+def test_a_database_may_lead_out_of_the_root_where_it_is_allowed(root, tmp_path):
+    objects = read(root / 'kitti_dbinfos_train.pkl')
+    for entry in (e for entries in objects.values() for e in entries):
+        entry['path'] = str(root / entry['path'])
+    infos = tmp_path / 'infos.pkl'
+    infos.write_bytes(pickle.dumps(objects))
+    TRANSFORMS.build(sampler(root, info_path=str(infos), outside_root=True))
+
+
 def test_a_class_without_objects_is_not_sampled(root, tmp_path):
     objects = read(root / 'kitti_dbinfos_train.pkl')
     objects.pop('Cyclist')

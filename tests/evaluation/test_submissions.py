@@ -93,6 +93,12 @@ def test_modalities_can_be_named(tmp_path):
 
 def test_another_data_set_in_the_form_of_nuscenes_is_an_error(tmp_path):
     scan = sample(pts_semantic_mask=CLASSES)
+    for token in ('../../escaped', 'a/b', '', '.'):
+        with pytest.raises(ValueError, match=f"000012.bin: lidar_token '{token}' names no file"):
+            metric(NUSCENES, folder=str(tmp_path / 'out'), form='nuscenes').process(
+                {}, [dict(scan, lidar_token=token)]
+            )
+    assert not list(tmp_path.rglob('*escaped*'))
     del scan['lidar_token']
     with pytest.raises(ValueError, match=r'000012.bin has no lidar_token'):
         metric(NUSCENES, folder=str(tmp_path), form='nuscenes').process({}, [scan])

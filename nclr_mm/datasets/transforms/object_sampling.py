@@ -6,6 +6,8 @@ from mmdet3d.datasets.transforms.dbsampler import BatchSampler, DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
 from mmengine.logging import print_log
 
+from ..infos import join_inside
+
 
 @TRANSFORMS.register_module()
 class CheckedDataBaseSampler(DataBaseSampler):
@@ -15,13 +17,17 @@ class CheckedDataBaseSampler(DataBaseSampler):
     frames, or after filtering) is not sampled, with a notice; mmdet3d fails on it.
 
     Args:
+        outside_root: whether paths of the database may lead out of the data root.
         kwargs: arguments of :class:`mmdet3d.datasets.transforms.DataBaseSampler`.
 
     Raises:
         FileNotFoundError: if the database or one of its objects is missing.
+        ValueError: if the path of an object leads out of the data root.
     """
 
-    def __init__(self, info_path: str, data_root: str, **kwargs) -> None:
+    def __init__(
+        self, info_path: str, data_root: str, outside_root: bool = False, **kwargs
+    ) -> None:
         if not Path(info_path).exists():
             raise FileNotFoundError(
                 f'{info_path} is missing: `python tools/create_data.py kitti --root-path '
@@ -30,8 +36,11 @@ class CheckedDataBaseSampler(DataBaseSampler):
         super().__init__(info_path=info_path, data_root=data_root, **kwargs)
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
         for entry in (e for name in self._wanted for e in self.db_infos.get(name, ())):
-            path = Path(data_root or '') / entry['path']
-            if not path.exists():
+            try:
+                path = join_inside(data_root or '', entry['path'], outside_root)
+            except ValueError as error:
+                raise ValueError(f'{info_path}: {error}.') from error
+            if not Path(path).exists():
                 raise FileNotFoundError(
                     f'{path} is missing, an object of the ground-truth database {info_path}: '
                     'make it anew with `python tools/create_data.py kitti`.'
