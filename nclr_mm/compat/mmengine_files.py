@@ -7,11 +7,17 @@ they are shared between people.
 The handlers of both formats are replaced: pickles may hold numpy arrays and Python's plain types,
 YAML its plain types. What is written stays as it is.
 
+NumPy itself trusts what it is made from: bytes can be called an array of objects, or a dtype be
+given flags that are not its own, and the bytes then are taken for addresses. So a pickle is read
+twice, at first with stand-ins that check what NumPy would be called with and make nothing.
+
 Holds for: mmengine up to 0.10.7.
 """
 
 import codecs
+import io
 import pickle
+import re
 from collections import OrderedDict, defaultdict
 from typing import IO, Any
 
@@ -23,42 +29,154 @@ from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
 __all__ = ['PlainPickleHandler', 'PlainUnpickler', 'PlainYamlHandler', 'apply']
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """Stand-in for `codecs.encode`, by which old protocols write bytes."""
-    if encoding != 'latin1':
-        raise pickle.UnpicklingError(f'bytes are encoded as {encoding!r}, expected latin1')
-    return codecs.encode(text, encoding)
+class _StandIn:
+    """For something of NumPy's; a pickle can neither change it nor give it a state."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError(f'it gives a state to {type(self).__name__.strip("_")}')
 
 
-def _allowed() -> dict[tuple[str, str], Any]:
+class _Latin1(_StandIn):
+    """For `codecs.encode`, by which old protocols write bytes."""
+
+    __slots__ = ()
+
+    def __call__(self, text: str, encoding: str) -> bytes:
+        if encoding != 'latin1':
+            raise pickle.UnpicklingError(f'bytes are encoded as {encoding!r}, expected latin1')
+        return codecs.encode(text, encoding)
+
+
+class _ArrayType(_StandIn):
+    """For `numpy.ndarray`, which is named in each array and must not be called."""
+
+    __slots__ = ()
+
+
+class _DType:
+    """For a dtype; its state may be its own alone."""
+
+    def __init__(self, name: str, align: bool = False, copy: bool = False) -> None:
+        if not isinstance(name, str) or not re.fullmatch(r'[<>|=]?[?biufcSUO]\d*', name):
+            raise pickle.UnpicklingError(f'arrays of {name!r} are not read')
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        sizes = (self.dtype.itemsize, self.dtype.alignment) if self.dtype.kind in 'SU' else (-1, -1)
+        own = (None, None, None, *sizes, self.dtype.flags)
+        if len(state) != 8 or state[0] != 3 or state[1] not in '<>|=' or state[2:] != own:
+            raise pickle.UnpicklingError(f'{self.dtype} has a state that is not its own')
+
+
+def _check_raw(dtype: object, raw: object) -> None:
+    if not isinstance(dtype, _DType):
+        raise pickle.UnpicklingError('an array has no dtype')
+    kinds = (list,) if dtype.dtype.hasobject else (bytes, bytearray, pickle.PickleBuffer)
+    if not isinstance(raw, kinds):
+        raise pickle.UnpicklingError(f'{type(raw).__name__} is no content of {dtype.dtype}')
+
+
+class _Array:
+    """For an array that is to be given its state."""
+
+    def __setstate__(self, state: tuple) -> None:
+        _check_raw(state[2], state[4])
+
+
+class _Reconstruct(_StandIn):
+    """For `_reconstruct`, which makes an array without content."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: object, shape: tuple, name: object) -> _Array:
+        if not isinstance(kind, _ArrayType) or shape != (0,) or name not in (b'b', 'b'):
+            raise pickle.UnpicklingError('an array begins otherwise than NumPy writes it')
+        return _Array()
+
+
+class _FromBuffer(_StandIn):
+    """For `_frombuffer`, which makes an array of bytes."""
+
+    __slots__ = ()
+
+    def __call__(self, raw: object, dtype: object, shape: tuple, order: str) -> _StandIn:
+        _check_raw(dtype, raw)
+        return _ArrayType()
+
+
+class _Scalar(_StandIn):
+    """For `scalar`, which makes a number or a text of bytes."""
+
+    __slots__ = ()
+
+    def __call__(self, dtype: object, raw: object) -> _StandIn:
+        _check_raw(dtype, raw)
+        if not isinstance(raw, bytes):
+            raise pickle.UnpicklingError(f'{type(raw).__name__} is no scalar')
+        return _ArrayType()
+
+
+def _allowed(checked: bool) -> dict[tuple[str, str], Any]:
+    """What pickles may name; the parts of NumPy, or the stand-ins that check them."""
     plain = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
     names: dict[tuple[str, str], Any] = {('builtins', kind.__name__): kind for kind in plain}
     names |= {('__builtin__', kind.__name__): kind for kind in plain}  # of protocols up to 2
     names |= {('collections', kind.__name__): kind for kind in (OrderedDict, defaultdict)}
-    names |= {('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype}
-    names['_codecs', 'encode'] = _latin1
+    names['_codecs', 'encode'] = _Latin1()
     array = np.zeros(1)
+    names['numpy', 'ndarray'] = _ArrayType() if checked else np.ndarray
+    names['numpy', 'dtype'] = _DType if checked else np.dtype
     # `numpy.core` became `numpy._core` in numpy 2; a file of either may be read.
     for core in ('numpy.core', 'numpy._core'):
-        names[f'{core}.multiarray', '_reconstruct'] = array.__reduce__()[0]
-        names[f'{core}.multiarray', 'scalar'] = array[0].__reduce__()[0]
-        names[f'{core}.numeric', '_frombuffer'] = array.__reduce_ex__(5)[0]
+        for module, name, check, real in (
+            ('multiarray', '_reconstruct', _Reconstruct(), array.__reduce__()[0]),
+            ('multiarray', 'scalar', _Scalar(), array[0].__reduce__()[0]),
+            ('numeric', '_frombuffer', _FromBuffer(), array.__reduce_ex__(5)[0]),
+        ):
+            names[f'{core}.{module}', name] = check if checked else real
     return names
 
 
-_ALLOWED = _allowed()
+class _Inspector(pickle.Unpickler):
+    """Goes through a pickle with stand-ins for NumPy's parts."""
 
-
-class PlainUnpickler(pickle.Unpickler):
-    """Reads numpy arrays and plain types; anything else raises `pickle.UnpicklingError`."""
+    allowed = _allowed(checked=True)
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
+        if (module, name) not in self.allowed:
             raise pickle.UnpicklingError(
                 f'it refers to {module}.{name}; of pickles only numpy arrays and plain types are '
                 'read, for anything else can run code'
             )
-        return _ALLOWED[module, name]
+        return self.allowed[module, name]
+
+
+class PlainUnpickler(_Inspector):
+    """Reads numpy arrays and plain types; anything else raises `pickle.UnpicklingError`.
+
+    Args:
+        file: it; read to its end.
+        kwargs: of `pickle.Unpickler`.
+    """
+
+    allowed = _allowed(checked=False)
+
+    def __init__(self, file: IO[bytes], **kwargs: Any) -> None:
+        content = file.read()
+        self._inspector = _Inspector(io.BytesIO(content), **kwargs)
+        super().__init__(io.BytesIO(content), **kwargs)
+
+    def load(self) -> Any:
+        """The content."""
+        try:
+            self._inspector.load()
+        except (TypeError, AttributeError, ValueError, LookupError) as error:
+            raise pickle.UnpicklingError(
+                f'it is not as pickles of plain types are: {error}'
+            ) from error
+        return super().load()
 
 
 class PlainPickleHandler(PickleHandler):

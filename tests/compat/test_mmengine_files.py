@@ -1,9 +1,10 @@
 """Files from elsewhere do not run code. Oracles: plain pickle and PyYAML, which do."""
 
 import pickle
+import signal
 import subprocess
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -28,7 +29,12 @@ PLAIN = dict(
     matrix=np.arange(6, dtype=np.float32).reshape(2, 3),
     strings=np.array(['Car', 'Van']),
     objects=np.array([None, 'x'], dtype=object),
+    dtypes={kind: np.ones(3, kind) for kind in ('?', 'i1', 'u2', 'f2', '>f4', '<f8', 'c16', 'S3')},
+    column=np.asfortranarray(np.ones((3, 2))),
+    empty=np.zeros((0, 7), np.float32),
+    none=np.array(3.0),
     scalar=np.float64(2.5),
+    text_scalar=np.str_('x'),
     count=np.int64(7),
 )
 
@@ -82,6 +88,64 @@ def test_other_ways_out(tmp_path, code):
     (tmp_path / 'file.pkl').write_bytes(code)
     with pytest.raises(pickle.UnpicklingError):
         load(tmp_path / 'file.pkl')
+
+
+class Made:
+    """Pickles as a call with arguments, and a state."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+RECONSTRUCT, SCALAR = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
+ADDRESS = b'A' * 8
+#: bytes whose field says that they are an object, and whose flags say that they are not
+FIELD = (3, '|', None, ('f',), {'f': (np.dtype('O'), 0)}, 8, 1, 0)
+DISGUISED = Made(np.dtype, 'V8', False, True, state=FIELD)
+FLAGS = Made(np.dtype, 'O8', False, True, state=(3, '|', None, None, None, -1, -1, 0))
+NUMBERS = Made(np.dtype, 'f8', False, True, state=(3, '<', None, *FIELD[3:5], -1, -1, 0))
+
+
+@pytest.mark.parametrize(
+    'crafted',
+    [
+        Made(np.ndarray, (1,), np.dtype('O'), ADDRESS),
+        Made(np.ndarray, (1,), 'O', ADDRESS),
+        *(
+            made
+            for dtype in (DISGUISED, FLAGS, NUMBERS, np.dtype([('f', 'O')]), np.dtype('O'))
+            for made in (
+                Made(np.ndarray, (1,), dtype, ADDRESS),
+                Made(FROM_BUFFER, ADDRESS, dtype, (1,), 'C'),
+                Made(SCALAR, dtype, ADDRESS),
+                Made(
+                    *(RECONSTRUCT, np.ndarray, (0,), b'b'),
+                    state=(1, (1,), dtype, False, ADDRESS),
+                ),
+            )
+        ),
+        Made(RECONSTRUCT, np.ndarray, (1,), b'O'),
+        Made(np.dtype, 'i4,O'),
+        Made(np.dtype, dict(names=['f'], formats=['O'])),
+        Made(defaultdict, np.ndarray),
+    ],
+)
+@pytest.mark.parametrize('protocol', [2, 5])
+def test_bytes_are_never_taken_for_addresses(tmp_path, crafted, protocol):
+    """Nor is anything else made otherwise than NumPy writes it."""
+    (tmp_path / 'file.pkl').write_bytes(pickle.dumps(dict(a=crafted), protocol=protocol))
+    with pytest.raises(pickle.UnpicklingError):
+        load(tmp_path / 'file.pkl')
+
+
+def test_the_oracle_takes_bytes_for_addresses(tmp_path):
+    code = pickle.dumps(Made(np.ndarray, (1,), np.dtype('O'), ADDRESS))
+    done = subprocess.run([sys.executable, '-c', f'import pickle; print(pickle.loads({code!r}))'])
+    assert done.returncode == -signal.SIGSEGV
 
 
 @pytest.mark.parametrize(
