@@ -31,7 +31,7 @@ SOCKET = ROOT / 'mutation.socket'
 #: the quick ones first, for the first that fails ends the run
 TESTS = [
     str(ROOT / f'tests/geometry/test_{name}.py')
-    for name in ('rigid', 'camera', 'overlap', 'docstrings', 'epnp')
+    for name in ('rigid', 'camera', 'overlap', 'properties', 'docstrings', 'epnp')
 ]
 #: seconds after which a run that does not end counts as failed
 LIMIT = 170
