@@ -9,15 +9,23 @@ The protection stays on: only these classes are added to torch's list. `getattr`
 crafted file reach any attribute of any listed class, so it is replaced by a function that gives
 these methods and nothing else.
 
+NumPy trusts what it is made from and takes bytes for addresses when told to. So none of its own
+names are on the list: stand-ins check what a file says, and make arrays and scalars of numbers. A
+dtype alone would be left a stand-in; mmengine stores none.
+
 Holds for: mmengine up to 0.10.7, torch 2.6 and later.
 """
 
+from math import prod
 from pickle import UnpicklingError
+from typing import SupportsIndex
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+from .mmengine_files import DTypeStandIn, check_content
 
 _METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),  # its default statistics
@@ -33,15 +41,54 @@ def _known_method(owner: type, name: str):
     return getattr(owner, name)
 
 
+class _NumberType(DTypeStandIn):
+    """Stand-in for `numpy.dtype`: those of numbers and truth values."""
+
+    kinds = '?biuf'
+
+
+class _Numbers(np.ndarray):
+    """Stand-in for `numpy.ndarray`: an array of numbers, which checks its state."""
+
+    def __new__(cls, *arguments: object) -> '_Numbers':
+        raise UnpicklingError('an array begins otherwise than NumPy writes it')
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, in_columns, raw = state
+        check_content(dtype, raw)
+        if min(shape, default=0) < 0 or prod(shape) * dtype.dtype.itemsize != len(raw):
+            raise UnpicklingError(f'{len(raw)} bytes are no array of the shape {shape}')
+        super().__setstate__((1, shape, dtype.dtype, in_columns, raw))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple:
+        return np.asarray(self).__reduce_ex__(protocol)  # saved again as any array
+
+
+def _reconstruct(kind: object, shape: object, name: object) -> _Numbers:
+    """Stand-in for NumPy's: an array that is to be given its state."""
+    if kind is not _Numbers or shape != (0,) or name not in (b'b', 'b'):
+        raise UnpicklingError('an array begins otherwise than NumPy writes it')
+    return np.ndarray.__new__(_Numbers, (0,), np.int8)
+
+
+def _scalar(dtype: object, raw: object) -> np.generic:
+    """Stand-in for NumPy's: a number of bytes."""
+    check_content(dtype, raw)
+    return np.frombuffer(raw, dtype.dtype, 1)[0]
+
+
+def _no_bytes() -> bytes:
+    """Stand-in for `bytes`: the content of an array of none."""
+    return b''
+
+
 def _safe_globals() -> list:
+    names = [*_METHODS, (_known_method, 'builtins.getattr')]
+    names += [(_Numbers, 'numpy.ndarray'), (_NumberType, 'numpy.dtype')]
+    names += [(_no_bytes, 'builtins.bytes')]
     # `numpy.core` became `numpy._core` in numpy 2; a checkpoint of either may be loaded.
-    reconstruct = np.array(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    names = [*_METHODS, np.ndarray, np.dtype, (_known_method, 'builtins.getattr')]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        names += [(reconstruct, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
-    # Since numpy 1.25 each dtype is an instance of a class of its own.
-    names += {type(np.dtype(kind)) for kind in ('b1', 'i1', 'u1', 'i4', 'i8', 'f2', 'f4', 'f8')}
+        names += [(_reconstruct, f'{module}._reconstruct'), (_scalar, f'{module}.scalar')]
     return names
 
 

@@ -55,11 +55,13 @@ class _ArrayType(_StandIn):
     __slots__ = ()
 
 
-class _DType:
+class DTypeStandIn:
     """For a dtype; its state may be its own alone."""
 
+    kinds = '?biufcSUO'
+
     def __init__(self, name: str, align: bool = False, copy: bool = False) -> None:
-        if not isinstance(name, str) or not re.fullmatch(r'[<>|=]?[?biufcSUO]\d*', name):
+        if not isinstance(name, str) or not re.fullmatch(rf'[<>|=]?[{self.kinds}]\d*', name):
             raise pickle.UnpicklingError(f'arrays of {name!r} are not read')
         self.dtype = np.dtype(name)
 
@@ -68,10 +70,12 @@ class _DType:
         own = (None, None, None, *sizes, self.dtype.flags)
         if len(state) != 8 or state[0] != 3 or state[1] not in '<>|=' or state[2:] != own:
             raise pickle.UnpicklingError(f'{self.dtype} has a state that is not its own')
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
-def _check_raw(dtype: object, raw: object) -> None:
-    if not isinstance(dtype, _DType):
+def check_content(dtype: object, raw: object) -> None:
+    """Raise `pickle.UnpicklingError` unless an array of the dtype may be made of it."""
+    if not isinstance(dtype, DTypeStandIn):
         raise pickle.UnpicklingError('an array has no dtype')
     kinds = (list,) if dtype.dtype.hasobject else (bytes, bytearray, pickle.PickleBuffer)
     if not isinstance(raw, kinds):
@@ -82,7 +86,7 @@ class _Array:
     """For an array that is to be given its state."""
 
     def __setstate__(self, state: tuple) -> None:
-        _check_raw(state[2], state[4])
+        check_content(state[2], state[4])
 
 
 class _Reconstruct(_StandIn):
@@ -102,7 +106,7 @@ class _FromBuffer(_StandIn):
     __slots__ = ()
 
     def __call__(self, raw: object, dtype: object, shape: tuple, order: str) -> _StandIn:
-        _check_raw(dtype, raw)
+        check_content(dtype, raw)
         return _ArrayType()
 
 
@@ -112,7 +116,7 @@ class _Scalar(_StandIn):
     __slots__ = ()
 
     def __call__(self, dtype: object, raw: object) -> _StandIn:
-        _check_raw(dtype, raw)
+        check_content(dtype, raw)
         if not isinstance(raw, bytes):
             raise pickle.UnpicklingError(f'{type(raw).__name__} is no scalar')
         return _ArrayType()
@@ -127,7 +131,7 @@ def _allowed(checked: bool) -> dict[tuple[str, str], Any]:
     names['_codecs', 'encode'] = _Latin1()
     array = np.zeros(1)
     names['numpy', 'ndarray'] = _ArrayType() if checked else np.ndarray
-    names['numpy', 'dtype'] = _DType if checked else np.dtype
+    names['numpy', 'dtype'] = DTypeStandIn if checked else np.dtype
     # `numpy.core` became `numpy._core` in numpy 2; a file of either may be read.
     for core in ('numpy.core', 'numpy._core'):
         for module, name, check, real in (

@@ -3,7 +3,11 @@
 Oracles: an uninterrupted run, and torch's own refusal of crafted files.
 """
 
+import copyreg
 import pickle
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +116,111 @@ def test_statistics_work_after_loading(tmp_path):
     loaded = torch.load(path)
     assert loaded['loss'].mean() == loaded['loss'].statistics('mean') == 2.5
     assert loaded['best'] == np.float32(0.5)
+
+
+@pytest.mark.parametrize(
+    'written',
+    [
+        np.arange(6, dtype='f4').reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(3, dtype='>i4'),
+        np.array([True, False]),
+        np.array(3),
+        np.zeros((0, 3), 'f2'),
+        np.float32(0.1),
+        np.float16(0.5),
+        np.int64(-1),
+        np.bool_(True),
+    ],
+    ids=lambda value: f'{value.dtype}{list(value.shape)}',
+)
+def test_numbers_of_numpy_are_loaded_and_saved_again(written, tmp_path):
+    for name in ('first', 'second'):
+        torch.save(dict(value=written), tmp_path / name)
+        found = torch.load(tmp_path / name)['value']
+        assert isinstance(found, np.ndarray if isinstance(written, np.ndarray) else type(written))
+        assert found.dtype == written.dtype.newbyteorder('=')  # numpy turns the bytes round
+        np.testing.assert_array_equal(found, written)
+        assert type(pickle.loads(pickle.dumps(found))) in (np.ndarray, type(written))
+        written = found
+
+
+class Made:
+    """Pickles as a call with arguments, and a state."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+class New:
+    """Pickles as `numpy.ndarray.__new__` with arguments."""
+
+    __class__ = property(lambda self: np.ndarray)  # pickle wants that of the class named
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __reduce__(self):
+        return copyreg.__newobj__, (np.ndarray, *self.arguments)
+
+
+RECONSTRUCT, SCALAR = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+ADDRESS = b'A' * 8
+#: bytes whose field says that they are an object, and whose flags say that they are not
+FIELD = (3, '|', None, ('f',), {'f': (np.dtype('O'), 0)}, 8, 1, 0)
+OBJECTS = (
+    Made(np.dtype, 'O'),
+    Made(np.dtype, 'V8', False, True, state=FIELD),
+    Made(np.dtype, 'O8', False, True, state=(3, '|', None, None, None, -1, -1, 0)),
+    Made(np.dtype, 'f8', False, True, state=(3, '<', None, *FIELD[3:5], -1, -1, 0)),
+    'O',
+)
+FLOATS = Made(np.dtype, 'f8')
+
+
+def state(dtype, shape=(1,), raw=ADDRESS) -> Made:
+    return Made(RECONSTRUCT, np.ndarray, (0,), b'b', state=(1, shape, dtype, False, raw))
+
+
+@pytest.mark.parametrize(
+    'crafted',
+    [
+        *(
+            made
+            for dtype in OBJECTS
+            for made in (
+                Made(np.ndarray, (1,), dtype, bytearray(ADDRESS)),
+                Made(SCALAR, dtype, ADDRESS),
+                New((1,), dtype, bytearray(ADDRESS)),
+                state(dtype),
+            )
+        ),
+        Made(np.ndarray, (1,), FLOATS, bytearray(ADDRESS)),
+        Made(RECONSTRUCT, np.ndarray, (1,), b'O'),
+        Made(SCALAR, FLOATS, ADDRESS[:4]),
+        state(FLOATS, (2,)),
+        state(FLOATS, (2**61,)),
+        state(FLOATS, (-1,)),
+        state(FLOATS, raw=[None]),
+        Made(bytes, 2**40),
+    ],
+)
+def test_bytes_are_never_taken_for_addresses(crafted, tmp_path):
+    """Nor is anything else made otherwise than NumPy writes it."""
+    torch.save(dict(state_dict={}, crafted=crafted), tmp_path / 'checkpoint.pth')
+    with pytest.raises((pickle.UnpicklingError, ValueError, TypeError)):
+        torch.load(tmp_path / 'checkpoint.pth')
+
+
+def test_the_oracle_takes_bytes_for_addresses(tmp_path):
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(Made(np.ndarray, (1,), OBJECTS[0], bytearray(ADDRESS)), path)
+    script = f'import torch; print(torch.load({str(path)!r}, weights_only=False))'
+    done = subprocess.run([sys.executable, '-c', script])
+    assert done.returncode == -signal.SIGSEGV
 
 
 class CallsPrint:
