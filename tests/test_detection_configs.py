@@ -39,6 +39,16 @@ def their_config(name: str) -> Config:
     return get_config(name)
 
 
+def with_their_types(model: dict) -> dict:
+    """The settings of a model without what checks points, or stands one voxel alone."""
+    model = without_scope(model)
+    assert model['data_preprocessor'].pop('type') == 'CheckedDet3DDataPreprocessor'
+    assert model['middle_encoder'].pop('type') == 'CalibrationSparseEncoder'
+    model['data_preprocessor']['type'] = 'Det3DDataPreprocessor'
+    model['middle_encoder']['type'] = 'SparseEncoder'
+    return model
+
+
 def without_scope(value):
     """Inheriting from another package marks each part with its scope."""
     if isinstance(value, dict):
@@ -46,22 +56,46 @@ def without_scope(value):
     return [without_scope(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
+def sampling_loader(data: dict) -> dict:
+    (sampling,) = [t for t in data.pipeline if t.type == 'ObjectSample']
+    return sampling.db_sampler.points_loader
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
+def test_runs_can_be_had_again(path):
+    cfg = Config.fromfile(path)
+    assert cfg.default_hooks.exact_resume.type == 'ExactResumeHook'
+    assert cfg.default_hooks.finite_gradients.type == 'FiniteGradientsHook'
+    assert cfg.train_dataloader.sampler.type.startswith('Seeded')
+    assert cfg.randomness.seed == 0
+    assert cfg.model.data_preprocessor.type == 'CheckedDet3DDataPreprocessor'
+    assert 'LoadPointsFromFile' not in str(
+        [cfg[f'{n}_dataloader'] for n in ('train', 'val', 'test')]
+    )
+
+
 @pytest.mark.parametrize('path', OFFICIAL, ids=lambda p: p.stem)
 def test_official_leaves(path):
     cfg = Config.fromfile(path)
     assert cfg.custom_imports.imports == ['nclr_mm']
     theirs = their_config(THEIRS[path.stem.split('_')[0]])
-    for part in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
+    assert with_their_types(cfg.model) == without_scope(theirs.model)
+    for part in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert without_scope(cfg[part]) == without_scope(theirs[part]), part
-    loader = cfg.train_dataloader
-    assert loader.batch_size == int(path.stem.split('8xb')[1].split('-')[0])
-    assert loader.dataset.times == 2 and loader.batch_size == theirs.train_dataloader.batch_size
-    data = loader.dataset.dataset
+    batches = cfg.train_dataloader
+    assert batches.batch_size == int(path.stem.split('8xb')[1].split('-')[0])
+    assert batches.dataset.times == 2 and batches.batch_size == theirs.train_dataloader.batch_size
+    data = batches.dataset.dataset
     ending = path.stem.rpartition('-')[2]
     share = float(ending.removesuffix('pct')) / 100 if ending.endswith('pct') else 1
     assert (data.type, data.get('fraction', 1)) == ('KittiDetectionDataset', pytest.approx(share))
     original = theirs.train_dataloader.dataset.dataset.pipeline
-    assert [t.type for t in data.pipeline] == [t.type for t in original]
+    loader = dict(type='LoadLidarPoints', allow_empty=True)
+    assert data.pipeline[0] == sampling_loader(data) == loader
+    assert without_scope(data.pipeline[3:]) == without_scope(original[3:])
+    assert cfg.val_dataloader.dataset.pipeline[0] == loader
+    val, tested = (c.val_dataloader.dataset.pipeline[1:] for c in (cfg, theirs))
+    assert without_scope(val) == without_scope(tested)
     (sampling,) = [t for t in data.pipeline if t.type == 'ObjectSample']
     assert sampling.db_sampler.type == 'CheckedDataBaseSampler'
     assert not sampling.get('use_ground_plane', False)
@@ -71,14 +105,14 @@ def test_official_leaves(path):
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
     assert cfg.default_hooks.checkpoint.interval == 1  # something to resume from
-    assert cfg.auto_scale_lr.base_batch_size == 8 * loader.batch_size
+    assert cfg.auto_scale_lr.base_batch_size == 8 * batches.batch_size
 
 
 @pytest.mark.parametrize('path', FRAMES, ids=lambda p: p.stem)
 def test_overfitting_changes_the_data_and_the_schedule_alone(path):
     cfg = Config.fromfile(path)
     theirs = their_config(THEIRS[path.stem.split('_')[0]])
-    ours = without_scope(cfg.model)
+    ours = with_their_types(cfg.model)
     for module in ('middle_encoder', 'backbone', 'neck'):
         assert ours[module].pop('norm_cfg')['momentum'] == 0.1
     assert ours == without_scope(theirs.model)

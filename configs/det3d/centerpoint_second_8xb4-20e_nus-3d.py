@@ -8,17 +8,18 @@ voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
 
 model = dict(
     data_preprocessor=dict(
+        type='CheckedDet3DDataPreprocessor',
         voxel_layer=dict(
             max_num_points=5,
             voxel_size=voxel_size,
             point_cloud_range=voxel_range,
             max_voxels=(60000, 60000),
-        )
+        ),
     ),
     pts_voxel_encoder=dict(num_features=4),
     pts_middle_encoder=dict(
         _delete_=True,
-        type='SparseEncoder',
+        type='CalibrationSparseEncoder',
         in_channels=4,
         sparse_shape=[41, 2048, 2048],  # z, y, x
         order=('conv', 'norm', 'act'),
@@ -32,7 +33,7 @@ model = dict(
 )
 
 load_points = [
-    dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=5, use_dim=4),
+    dict(type='LoadLidarPoints', load_dim=5),
     dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
 ]
 within = dict(point_cloud_range=voxel_range)
@@ -47,12 +48,20 @@ test_pipeline = [
     dict(type='PointsRangeFilter', **within),
     dict(type='Pack3DDetInputs', keys=['points']),
 ]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(
+    sampler=dict(type='SeededDefaultSampler'),
+    dataset=dict(type='SeededCBGSDataset', dataset=dict(pipeline=train_pipeline)),
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
-# --resume needs something to go on from; theirs are written at the end alone.
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+default_hooks = dict(
+    # --resume needs something to go on from; theirs are written at the end alone.
+    checkpoint=dict(interval=1, max_keep_ckpts=3),
+    exact_resume=dict(type='ExactResumeHook'),
+    finite_gradients=dict(type='FiniteGradientsHook'),
+)
+randomness = dict(seed=0)
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains, which has the prefix pts_ here.

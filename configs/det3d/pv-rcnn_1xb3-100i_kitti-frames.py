@@ -5,7 +5,7 @@ iterations = 100
 peak = 3e-3
 frames = dict(ann_file='kitti_infos_trainval.pkl', indices=3)
 # Without what varies them: sampled objects, noise, mirror images, rotation.
-plain = ['LoadPointsFromFile', 'LoadAnnotations3D', 'PointsRangeFilter', 'ObjectRangeFilter']
+plain = ['LoadLidarPoints', 'LoadAnnotations3D', 'PointsRangeFilter', 'ObjectRangeFilter']
 plain += ['PointShuffle', 'Pack3DDetInputs']
 train_pipeline = [s for s in _base_.train_pipeline if s['type'] in plain]
 

@@ -1,23 +1,38 @@
 # PV-RCNN on KITTI with mmdet3d's default settings, but for ground planes, a download of their own;
 # load_from=CHECKPOINT starts from pretraining.
 _base_ = ['mmdet3d::pv_rcnn/pv_rcnn_8xb2-80e_kitti-3d-3class.py']
-db_sampler = dict(_base_.db_sampler, type='CheckedDataBaseSampler')
-train_pipeline = [
-    dict(type='ObjectSample', db_sampler=db_sampler) if stage['type'] == 'ObjectSample' else stage
-    for stage in _base_.train_pipeline
-]
-train_dataloader = dict(
-    dataset=dict(dataset=dict(type='KittiDetectionDataset', pipeline=train_pipeline))
+model = dict(
+    data_preprocessor=dict(type='CheckedDet3DDataPreprocessor'),
+    middle_encoder=dict(type='CalibrationSparseEncoder'),
 )
-val_dataloader = dict(dataset=dict(type='KittiDetectionDataset'))
+
+# Of a scan only what the camera sees is left, which may be nothing.
+load_points = dict(type='LoadLidarPoints', allow_empty=True)
+db_sampler = dict(_base_.db_sampler, type='CheckedDataBaseSampler', points_loader=load_points)
+# Their first stage loads points.
+train_pipeline = [load_points] + [
+    dict(type='ObjectSample', db_sampler=db_sampler) if stage['type'] == 'ObjectSample' else stage
+    for stage in _base_.train_pipeline[1:]
+]
+test_pipeline = [load_points, *_base_.test_pipeline[1:]]
+train_dataloader = dict(
+    sampler=dict(type='SeededDefaultSampler'),
+    dataset=dict(dataset=dict(type='KittiDetectionDataset', pipeline=train_pipeline)),
+)
+val_dataloader = dict(dataset=dict(type='KittiDetectionDataset', pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='KittiDetectionMetric')
 test_evaluator = val_evaluator
 
 # Theirs says 48, which is SECOND's.
 auto_scale_lr = dict(base_batch_size=16)
-# --resume needs something to go on from; theirs are written at the end alone.
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+default_hooks = dict(
+    # --resume needs something to go on from; theirs are written at the end alone.
+    checkpoint=dict(interval=1, max_keep_ckpts=3),
+    exact_resume=dict(type='ExactResumeHook'),
+    finite_gradients=dict(type='FiniteGradientsHook'),
+)
+randomness = dict(seed=0)
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains.

@@ -10,13 +10,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from mmdet3d.registry import DATA_SAMPLERS
+from mmdet3d.datasets import CBGSDataset
+from mmdet3d.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader
 
 from nclr_mm.seeding import seed_generators
 
-__all__ = ['Draw', 'SeededDefaultSampler', 'SeededDraws', 'SeededInfiniteSampler']
+__all__ = [
+    'Draw',
+    'SeededCBGSDataset',
+    'SeededDefaultSampler',
+    'SeededDraws',
+    'SeededInfiniteSampler',
+]
 
 
 class Draw(int):
@@ -53,6 +60,19 @@ class SeededDraws:
         if isinstance(idx, Draw):
             seed_generators(*idx.seed)
         return super().__getitem__(idx)
+
+
+@DATASETS.register_module()
+class SeededCBGSDataset(CBGSDataset):
+    """mmdet3d's CBGSDataset, class-balanced sampling, which hands on the seed of a :class:`Draw`.
+
+    Args:
+        args, kwargs: of :class:`mmdet3d.datasets.CBGSDataset`.
+    """
+
+    def _get_ori_dataset_idx(self, idx: int) -> int:
+        own = super()._get_ori_dataset_idx(idx)
+        return Draw(own, idx.seed) if isinstance(idx, Draw) else own
 
 
 @DATA_SAMPLERS.register_module()

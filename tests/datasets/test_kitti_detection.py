@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from nclr_mm.datasets import converters, subsets
+from nclr_mm.datasets.samplers import Draw
+from nclr_mm.seeding import seed_generators
 from nclr_mm.simulation.generate import generate
 
 CLASSES = ('Pedestrian', 'Cyclist', 'Car')
@@ -99,9 +102,7 @@ def sampler(root, **kwargs):
             prepare=dict(filter_by_min_points=dict(Car=5, Pedestrian=5, Cyclist=5)),
             classes=list(CLASSES),
             sample_groups=dict(Car=4, Pedestrian=2, Cyclist=2),
-            points_loader=dict(
-                type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4
-            ),
+            points_loader=dict(type='LoadLidarPoints'),
         ),
         **kwargs,
     )
@@ -109,7 +110,7 @@ def sampler(root, **kwargs):
 
 def dataset(root, sampled=None, within=None, **kwargs):
     pipeline = [
-        dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4),
+        dict(type='LoadLidarPoints', allow_empty=True),
         dict(type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True),
     ]
     if sampled:
@@ -141,6 +142,36 @@ def test_sampled_objects_are_put_in_with_their_points(root):
     new = after.bboxes_3d[len(before) :]
     inside = new.points_in_boxes_part(augmented['inputs']['points'][:, :3])
     assert all((inside == i).sum() >= 5 for i in range(len(new)))
+
+
+def test_what_is_sampled_depends_on_the_seed_alone(root):
+    """Not on what this process sampled before, which tells workers and interruptions apart."""
+
+    def content(index, seed):
+        sample = frames[Draw(index, (seed,))]
+        return sample['inputs']['points'].tolist()
+
+    groups = dict(Car=2, Pedestrian=2, Cyclist=2)
+    frames = dataset(root, sampler(root, sample_groups=groups))
+    first = [content(index, seed) for index in (0, 1) for seed in range(6)]
+    again = [content(index, seed) for index in (1, 0) for seed in reversed(range(6))]
+    assert again[::-1] == first
+    assert len({str(points) for points in first[:6]}) > 1
+
+
+def test_all_objects_of_a_class_are_sampled_as_often(root):
+    built = TRANSFORMS.build(sampler(root))
+    cars = built.db_infos['Car']
+    assert len(cars) > 2
+    seed_generators(0)
+    draws = [built.sampler_dict['Car'].sample(2) for _ in range(300)]
+    assert all(len({id(entry) for entry in drawn}) == 2 for drawn in draws)
+    counts = Counter(id(entry) for drawn in draws for entry in drawn)
+    # 600 / n each, in a binomial spread of which three and a half deviations are allowed.
+    share = 2 / len(cars)
+    spread = 3.5 * (300 * share * (1 - share)) ** 0.5
+    assert all(abs(counts[id(entry)] - 300 * share) < spread for entry in cars)
+    assert len(built.sampler_dict['Car'].sample(1000)) == len(cars)
 
 
 def test_part_of_the_labels(root, monkeypatch):
@@ -247,6 +278,9 @@ def test_a_scan_without_points_in_range(root, tmp_path):
     """Training draws another frame, a test names it."""
     clouds = shutil.copytree(root / 'training/velodyne_reduced', tmp_path / 'clouds')
     first = sorted(clouds.glob('*.bin'))[0]
+    first.write_bytes(b'')  # the camera saw nothing
+    frames = dataset(root, data_prefix=dict(pts=str(clouds)))
+    assert frames.prepare_data(0) is None
     far = np.full((50, 4), 500, dtype=np.float32)
     far.tofile(first)
     frames = dataset(root, within=[0, -40, -3, 70, 40, 1], data_prefix=dict(pts=str(clouds)))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from nclr_mm.datasets.samplers import (
     Draw,
+    SeededCBGSDataset,
     SeededDefaultSampler,
     SeededDraws,
     SeededInfiniteSampler,
@@ -124,6 +125,26 @@ def test_wrapped_datasets_are_seeded_too(noise):
     repeated = RepeatDataset(noise, 3)
     first, second = (loaded(repeated, workers) for workers in (0, 2))
     assert first == second
+
+
+class TwoClasses(Noise):
+    """The first class has one sample of the ten."""
+
+    METAINFO = dict(classes=('rare', 'common'))
+
+    def get_cat_ids(self, idx):
+        return {int(idx > 0)}
+
+
+def test_class_balanced_datasets_are_seeded_too():
+    seed_generators(0)
+    balanced = SeededCBGSDataset(TwoClasses(ann_file='', serialize_data=False))
+    first, second = (loaded(balanced, workers) for workers in (0, 2))
+    assert first == second
+    assert len({sample[1] for sample in first}) == len(first)  # one sample in several draws
+    assert {sample[0] for sample in first} > {0}
+    draw = Draw(0, (1, 2, 3))
+    assert balanced[draw] == balanced.dataset[Draw(balanced.sample_indices[0], draw.seed)]
 
 
 def test_a_plain_index_leaves_the_generators_alone(noise):

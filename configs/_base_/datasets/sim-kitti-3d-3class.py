@@ -5,7 +5,8 @@ data_root = 'data/streets/kitti/'
 point_cloud_range = [0, -25.6, -3, 51.2, 25.6, 1]
 metainfo = dict(classes=['Pedestrian', 'Cyclist', 'Car'])
 modality = dict(use_lidar=True, use_camera=False)
-load_points = dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4)
+# Of a scan only what the camera sees is left, which may be nothing.
+load_points = dict(type='LoadLidarPoints', allow_empty=True)
 
 db_sampler = dict(
     type='CheckedDataBaseSampler',

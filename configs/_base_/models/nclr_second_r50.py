@@ -23,7 +23,7 @@ model = dict(
     ),
     voxel_encoder=dict(type='HardSimpleVFE'),
     middle_encoder=dict(
-        type='SparseEncoder',
+        type='CalibrationSparseEncoder',
         in_channels=4,
         sparse_shape=[41, 2048, 2048],  # z, y, x
         order=('conv', 'norm', 'act'),

@@ -26,7 +26,7 @@ suppression = dict(score_thr=0, use_rotate_nms=True)
 model = dict(
     type='PointVoxelRCNN',
     data_preprocessor=dict(
-        type='Det3DDataPreprocessor',
+        type='CheckedDet3DDataPreprocessor',
         voxel=True,
         voxel_layer=dict(
             max_num_points=5,
@@ -37,7 +37,7 @@ model = dict(
     ),
     voxel_encoder=dict(type='HardSimpleVFE'),
     middle_encoder=dict(
-        type='SparseEncoder',
+        type='CalibrationSparseEncoder',
         in_channels=4,
         sparse_shape=[21, 256, 256],
         encoder_channels=((16,), (32, 32), (64, 64)),

@@ -6,8 +6,12 @@ voxel_range = [0, -25.6, -3, 51.2, 25.6, 1]
 norm = dict(eps=1e-3, momentum=0.05)
 
 model = dict(
-    data_preprocessor=dict(voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range)),
+    data_preprocessor=dict(
+        type='CheckedDet3DDataPreprocessor',
+        voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range),
+    ),
     middle_encoder=dict(
+        type='CalibrationSparseEncoder',
         sparse_shape=[21, 256, 256],
         encoder_channels=((16,), (32, 32), (64, 64)),
         encoder_paddings=((1,), (1, 1), (1, 1)),

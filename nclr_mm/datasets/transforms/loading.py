@@ -33,6 +33,8 @@ class LoadLidarPoints(LoadPointsFromFile):
     Args:
         load_dim: float32 numbers a point in the file; 4 for the formats that say so themselves.
         use_dim: how many of them, or which, to keep.
+        allow_empty: whether a file of 0 bytes is a scan without points. Of a whole scan it is an
+            error, but a part, as what a camera sees, may have none.
 
     Adds ``points`` (LiDARPoints, metres, LiDAR frame). Points whose coordinates are not finite, as
     drivers write them where nothing came back, stay in their rows, to which labels belong;
@@ -44,8 +46,11 @@ class LoadLidarPoints(LoadPointsFromFile):
             of the format that its name says, or if an intensity is not finite.
     """
 
-    def __init__(self, load_dim: int = 4, use_dim: int | list[int] = 4) -> None:
+    def __init__(
+        self, load_dim: int = 4, use_dim: int | list[int] = 4, allow_empty: bool = False
+    ) -> None:
         super().__init__(coord_type='LIDAR', load_dim=load_dim, use_dim=use_dim)
+        self.allow_empty = allow_empty
 
     def transform(self, results: dict) -> dict:
         results = super().transform(results)
@@ -68,7 +73,7 @@ class LoadLidarPoints(LoadPointsFromFile):
                 )
             return read_scan(pts_filename).ravel()
         size = os.path.getsize(pts_filename)
-        if size == 0 or size % (4 * self.load_dim):
+        if size % (4 * self.load_dim) or not (size or self.allow_empty):
             raise ValueError(
                 f'{pts_filename} is truncated: {size} bytes are not a positive multiple of '
                 f'{4 * self.load_dim} ({self.load_dim} float32 a point).'

@@ -2,11 +2,25 @@
 
 from pathlib import Path
 
-from mmdet3d.datasets.transforms.dbsampler import BatchSampler, DataBaseSampler
+import numpy as np
+from mmdet3d.datasets.transforms.dbsampler import DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
 from mmengine.logging import print_log
 
 from ..infos import join_inside
+
+
+class _Draws:
+    """Objects of a class, in place of mmdet3d's BatchSampler."""
+
+    def __init__(self, entries: list[dict]) -> None:
+        self._entries = entries
+
+    def sample(self, num: int) -> list[dict]:
+        """So many different ones, or all if there are fewer."""
+        # The generator that mmdet3d's transforms draw from, which is seeded for each sample.
+        order = np.random.permutation(len(self._entries))  # noqa: NPY002
+        return [self._entries[i] for i in order[:num]]
 
 
 @TRANSFORMS.register_module()
@@ -15,6 +29,10 @@ class CheckedDataBaseSampler(DataBaseSampler):
 
     A file of the database that is gone is an error. A class without an object left (in few
     frames, or after filtering) is not sampled, with a notice; mmdet3d fails on it.
+
+    Objects are drawn by NumPy's generator alone. mmdet3d goes through a shuffled list instead,
+    whose place each loader process keeps to itself: what it samples depends on how many there are,
+    and is another after a run was interrupted.
 
     Args:
         outside_root: whether paths of the database may lead out of the data root.
@@ -34,6 +52,7 @@ class CheckedDataBaseSampler(DataBaseSampler):
                 f'{data_root}` makes the ground-truth database.'
             )
         super().__init__(info_path=info_path, data_root=data_root, **kwargs)
+        self.sampler_dict = {name: _Draws(entries) for name, entries in self.db_infos.items()}
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
         for entry in (e for name in self._wanted for e in self.db_infos.get(name, ())):
             try:
@@ -52,7 +71,7 @@ class CheckedDataBaseSampler(DataBaseSampler):
         for name, entries in self.db_infos.items():
             kept = [entry for entry in entries if entry['image_idx'] in frames]
             self.db_infos[name] = kept
-            self.sampler_dict[name] = BatchSampler(kept, name, shuffle=True)
+            self.sampler_dict[name] = _Draws(kept)
         self._leave_out_empty_classes()
 
     def _leave_out_empty_classes(self) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..layers.bev import read_bev
-from ..layers.norms import norms_across_processes, running_statistics_if_alone
+from ..layers.norms import norms_across_processes
 from .nclr import NCLR
 
 
@@ -21,7 +21,7 @@ class NCLRVoxelNet(NCLR):
 
     Args:
         voxel_encoder: mean over the points of a voxel, ``HardSimpleVFE``.
-        middle_encoder: sparse encoder, whose result is a BEV map.
+        middle_encoder: sparse encoder, whose result is a BEV map, ``CalibrationSparseEncoder``.
         backbone: BEV backbone.
         neck: brings the maps of the backbone to one.
         point_cloud_range: range of the voxel grid in metres, as in the data preprocessor.
@@ -67,10 +67,7 @@ class NCLRVoxelNet(NCLR):
             touched = sum(p.sum() for module in branch for p in module.parameters()) * 0
             return voxels['xyz'].new_zeros((0, point_in.out_features)) + touched
         features = self.voxel_encoder(voxels['voxels'], voxels['num_points'], coors)
-        # All stages of SparseEncoder but the first halve the grid along x and y; SECOND has four.
-        stride = 2 ** (self.middle_encoder.stage_num - 1)
-        with running_statistics_if_alone(self.middle_encoder, coors[:, [0, 2, 3]], stride):
-            features = self.middle_encoder(features, coors, len(counts))
+        features = self.middle_encoder(features, coors, len(counts))
         (bev,) = self.neck(self.backbone(features))
         # Interpolation and a linear layer may change places: 64 channels are read, not 512.
         bev = F.conv2d(bev, point_in.weight[..., None, None], point_in.bias)

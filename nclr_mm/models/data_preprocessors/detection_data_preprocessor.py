@@ -1,0 +1,24 @@
+"""Data preprocessor of detectors."""
+
+from mmdet3d.models import Det3DDataPreprocessor
+from mmdet3d.registry import MODELS
+
+from .points import check_points
+
+
+@MODELS.register_module()
+class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
+    """mmdet3d's Det3DDataPreprocessor, which refuses points that would spoil the weights.
+
+    Args:
+        args, kwargs: of :class:`mmdet3d.models.Det3DDataPreprocessor`.
+    """
+
+    def simple_process(self, data: dict, training: bool = False) -> dict:
+        """Process one batch; takes and returns what mmdet3d's does.
+
+        Raises:
+            ValueError: as of :func:`.points.check_points`.
+        """
+        check_points(data['inputs']['points'])
+        return super().simple_process(data, training)
