@@ -1,5 +1,6 @@
 """A run is the same, to the bit, however often it is cut and however many workers load."""
 
+import functools
 import json
 import os
 import shutil
@@ -18,25 +19,47 @@ RUNS = {
     'pretraining': 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py',
     'segmentation': 'configs/semseg/minkunet-small_spconv_1xb2-1000i_sim-streets.py',
     'panoptic': 'configs/panoptic/minkunet-small_spconv_1xb2-1000i_sim-streets.py',
+    'SECOND': 'configs/det3d/second-small_1xb1-600i_sim-kitti-3d-3class.py',
+    'PV-RCNN': 'configs/det3d/pv-rcnn-small_1xb1-600i_sim-kitti-3d-3class.py',
 }
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Two streets of two frames: with batches of one or two, an epoch ends within a run."""
+    """Streets of two frames: with batches of one or two, an epoch ends within a run.
+
+    Returns a function that gives the options of a task's data.
+    """
     out = tmp_path_factory.mktemp('drives')
-    root = generate(out, 4, 5, 'semantickitti', scenes=2, progress=False)
-    converters.create_semantickitti_infos(root)
-    return root
+
+    @functools.cache
+    def options(detection):
+        if not detection:
+            root = generate(out / 'seg', 4, 5, 'semantickitti', scenes=2, progress=False)
+            converters.create_semantickitti_infos(root)
+            return [f'{loader}.dataset.data_root={root}/' for loader in LOADERS]
+        root = generate(out / 'det', 6, 5, 'kitti', scenes=3, progress=False)
+        infos = converters.create_kitti_infos(root)
+        converters.create_reduced_clouds(root, infos)
+        converters.create_gt_database(infos['train'], root)
+        sampler = 'train_dataloader.dataset.pipeline.2.db_sampler'
+        return [
+            *(f'{loader}.dataset.data_root={root}/' for loader in LOADERS),
+            f'{sampler}.data_root={root}/',
+            f'{sampler}.info_path={root}/kitti_dbinfos_train.pkl',
+            *(f'{n}_evaluator.ann_file={root}/kitti_infos_val.pkl' for n in ('val', 'test')),
+        ]
+
+    return lambda task: options(task in ('SECOND', 'PV-RCNN'))
 
 
 def train(repo, data, task, work_dir, *more, workers=1):
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
     done = subprocess.run(
         [
             *(sys.executable, 'tools/train.py', RUNS[task], '--work-dir', str(work_dir), *more),
             '--cfg-options',
-            *(f'{loader}.dataset.data_root={data}/' for loader in loaders),
+            *data(task),
             f'train_dataloader.num_workers={workers}',
             f'train_dataloader.persistent_workers={workers > 0}',
             f'train_cfg.max_iters={ITERS}',
