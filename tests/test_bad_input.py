@@ -110,25 +110,26 @@ def default_scope():
 
 @pytest.fixture(scope='module')
 def trained(default_scope):
-    """A model, its optimiser, and the weights that it begins with."""
     torch.manual_seed(0)
-    model = small_model(with_pose_loss=True, keypoints=dict(thresholds=(0.0,))).train()
-    weights = [p for p in model.parameters() if p.requires_grad]
+    return ready(small_model(with_pose_loss=True, keypoints=dict(thresholds=(0.0,))))
+
+
+def ready(model):
+    """A model in training, its optimiser, and the weights and statistics that it begins with."""
+    weights = [p for p in model.train().parameters() if p.requires_grad]
     optimiser = OptimWrapper(torch.optim.AdamW(weights, lr=1e-3), clip_grad=dict(max_norm=10.0))
-    begin = [p.detach().clone() for p in model.parameters()]
-    return model, optimiser, begin
+    return model, optimiser, copy.deepcopy(model.state_dict())
 
 
 def step(trained, samples):
-    """Train on samples; the weights are those of the beginning before, and finite after."""
+    """Train on samples; weights and statistics are those of the beginning before, finite after."""
     model, optimiser, begin = trained
-    with torch.no_grad():
-        for weight, value in zip(model.parameters(), begin, strict=True):
-            weight.copy_(value)
+    model.load_state_dict(begin)
     losses = model.train_step(pseudo_collate(samples), optimiser)
     assert all(torch.as_tensor(value).isfinite().all() for value in losses.values())
-    assert all(p.isfinite().all() for p in model.parameters())
-    assert any((p != value).any() for p, value in zip(model.parameters(), begin, strict=True))
+    end = model.state_dict()
+    assert all(value.isfinite().all() for value in end.values())
+    assert any((end[name] != begin[name]).any() for name, _ in model.named_parameters())
     return losses
 
 
