@@ -123,6 +123,21 @@ def test_overfitting_changes_the_data_and_the_schedule_alone(path):
     assert cfg.val_evaluator.ann_file.endswith(data.ann_file)
 
 
+def test_centerpoint_differs_from_theirs_in_the_class_of_its_data_sets():
+    """The class checks paths; what it is given but the pipeline is theirs."""
+    ours = Config.fromfile(CONFIGS / 'det3d/centerpoint_second_8xb4-20e_nus-3d.py')
+    theirs = their_config(
+        'mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py'
+    )
+    for split in ('train', 'val', 'test'):
+        pair = [without_scope(cfg[f'{split}_dataloader']) for cfg in (ours, theirs)]
+        for loader, kind in zip(pair, ('NuScenesDetectionDataset', 'NuScenesDataset')):
+            inner = loader['dataset']['dataset'] if split == 'train' else loader['dataset']
+            assert inner.pop('type') == kind
+            inner.pop('pipeline')
+        assert pair[0] == pair[1]
+
+
 @pytest.mark.parametrize('path', [p for p in LEAVES if 'pct' not in p.stem], ids=lambda p: p.stem)
 def test_pretraining_fills_the_network(path):
     """What LoadedWeightsHook asks for has the names and shapes that NCLR's checkpoint has."""

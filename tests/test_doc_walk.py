@@ -164,7 +164,7 @@ def short(cfg: Config) -> Config:
         for long, name in dict(pretrain600='train', verify100='val').items():
             if 'ann_file' in dataset:
                 dataset.ann_file = dataset.ann_file.replace(long, name)
-        if dataset.type == 'NuScenesDataset':  # which its metric looks the tables up by
+        if dataset.type == 'NuScenesDetectionDataset':  # which its metric looks the tables up by
             dataset.metainfo = dict(dataset.get('metainfo') or {}, version='v1.0-mini')
         if dataset.type == 'NuScenesSegmentationDataset':
             dataset.data_prefix = {

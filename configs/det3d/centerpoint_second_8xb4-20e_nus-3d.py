@@ -48,12 +48,16 @@ test_pipeline = [
     dict(type='PointsRangeFilter', **within),
     dict(type='Pack3DDetInputs', keys=['points']),
 ]
+# mmdet3d's, which also looks at the paths of the info file.
+dataset_type = 'NuScenesDetectionDataset'
 train_dataloader = dict(
     sampler=dict(type='SeededDefaultSampler'),
-    dataset=dict(type='SeededCBGSDataset', dataset=dict(pipeline=train_pipeline)),
+    dataset=dict(
+        type='SeededCBGSDataset', dataset=dict(type=dataset_type, pipeline=train_pipeline)
+    ),
 )
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 
 default_hooks = dict(
     # --resume needs something to go on from; theirs are written at the end alone.

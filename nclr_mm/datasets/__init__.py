@@ -3,6 +3,7 @@ from .calibration_dataset import CalibrationDataset
 from .kitti import KittiCalibrationDataset
 from .kitti_detection import KittiDetectionDataset
 from .nuscenes import NuScenesCalibrationDataset
+from .nuscenes_detection import NuScenesDetectionDataset
 from .samplers import SeededDefaultSampler, SeededInfiniteSampler
 from .segmentation import (
     NuScenesSegmentationDataset,
@@ -16,6 +17,7 @@ __all__ = [
     'KittiCalibrationDataset',
     'KittiDetectionDataset',
     'NuScenesCalibrationDataset',
+    'NuScenesDetectionDataset',
     'NuScenesSegmentationDataset',
     'SeededDefaultSampler',
     'SeededInfiniteSampler',

@@ -135,7 +135,7 @@ class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
                 sample[key] = raw_data_info[key]
         for key in self.MASK_KEYS:
             if f'{key}_path' in raw_data_info:
-                sample[f'{key}_path'] = self._join(key, raw_data_info[f'{key}_path'])
+                sample[f'{key}_path'] = self._join(key, raw_data_info[f'{key}_path'], where)
         return sample
 
     def _parse_image(self, camera: str, raw: dict, where: str) -> dict:
@@ -156,9 +156,9 @@ class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
             raise ValueError(f'{where}, {camera}: the {field} is unfit: {error}.') from error
         return image
 
-    def _join(self, prefix: str, path: str) -> str:
+    def _join(self, prefix: str, path: str, source: str | None = None) -> str:
         folder = self.data_prefix.get(prefix, self.data_root)
-        return join_inside(folder, path, self.outside_root)
+        return join_inside(folder, path, self.outside_root, source)
 
     def _check_matrices(self, samples: list[dict]) -> None:
         for key, check in (('cam2img', check_intrinsics), ('lidar2cam', check_rigid)):

@@ -14,13 +14,21 @@ def require_info_file(path: str, create_command: str) -> None:
         raise FileNotFoundError(f'The info file {path} is missing; it is made by {create_command}.')
 
 
-def join_inside(folder: str, path: str, outside_root: bool) -> str:
-    """Join a folder of the config and a path of an info file.
+def join_inside(
+    folder: str, path: str, outside_root: bool | None = None, source: str | None = None
+) -> str:
+    """Join a folder of the config and a path of an info file or a table.
+
+    The path alone is looked at, not the disk: symbolic links inside of the folder are followed,
+    also out of it, for data are commonly linked into it from other disks. Whoever can make links
+    there has access to the data root already; a file that lists paths cannot.
 
     Args:
         folder: from the config.
-        path: from the info file, which may come from elsewhere.
-        outside_root: whether it may lead out of the folder.
+        path: from a file that may come from elsewhere.
+        outside_root: whether it may lead out of the folder, as the data set's argument of that
+            name says; None where there is no such argument: it may not.
+        source: that file, which the error names; None where the caller names it.
 
     Raises:
         ValueError: if it does and may not.
@@ -28,10 +36,10 @@ def join_inside(folder: str, path: str, outside_root: bool) -> str:
     if not outside_root and (
         osp.isabs(path) or '://' in path or osp.normpath(path).split(os.sep)[0] == os.pardir
     ):
-        raise ValueError(
-            f'the path {path} leads out of {folder or "the data root"}; set outside_root=True of '
-            'the data set if you trust the info file'
-        )
+        message = f'the path {path} leads out of {folder or "the data root"}'
+        if outside_root is not None:
+            message += '; set outside_root=True of the data set if you trust the info file'
+        raise ValueError(message if source is None else f'{source}: {message}.')
     return osp.join(folder, path)
 
 

@@ -7,13 +7,14 @@ from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
 from .broken import SkipsBroken
-from .infos import join_inside, require_info_file
+from .detection_paths import ChecksPaths
+from .infos import require_info_file
 from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
 
 @DATASETS.register_module()
-class KittiDetectionDataset(SeededDraws, SkipsBroken, KittiDataset):
+class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
     ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
@@ -23,8 +24,8 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, KittiDataset):
     Args:
         fraction: part of the frames to use, 1/k.
         offset: shifts the choice, for repeats; counts modulo k.
-        outside_root: whether paths of the info file may lead out of the data root.
-        kwargs: ``max_broken``, see :class:`nclr_mm.datasets.broken.SkipsBroken`, and arguments of
+        kwargs: ``max_broken``, see :class:`nclr_mm.datasets.broken.SkipsBroken`; ``outside_root``,
+            whether paths of the info file may lead out of the data root; and arguments of
             :class:`mmdet3d.datasets.KittiDataset`.
 
     Raises:
@@ -33,19 +34,11 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, KittiDataset):
             frames in the whole info file.
     """
 
-    def __init__(
-        self,
-        *args,
-        fraction: float = 1.0,
-        offset: int = 0,
-        outside_root: bool = False,
-        **kwargs,
-    ) -> None:
+    def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:
         if fraction != 1 and kwargs.get('test_mode'):
             raise ValueError(f'A test takes all frames, got fraction={fraction} in test mode.')
         self.fraction = fraction
         self.offset = offset
-        self.outside_root = outside_root
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -62,18 +55,6 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, KittiDataset):
                 f'{classes}.'
             )
         return entries
-
-    def parse_data_info(self, info: dict) -> dict:
-        """Join the paths of an entry with the folders of the config, where they stay inside."""
-        # Beside cameras, mmdet3d's info files have the rectifying rotation there.
-        cameras = [part for part in info.get('images', {}).values() if isinstance(part, dict)]
-        paths = [part.get('img_path') for part in cameras]
-        for path in filter(None, [info['lidar_points']['lidar_path'], *paths]):
-            try:
-                join_inside(str(self.data_root), path, self.outside_root)
-            except ValueError as error:
-                raise ValueError(f'{self.ann_file}: {error}.') from error
-        return super().parse_data_info(info)
 
     def _choose(self, entries: list[dict]) -> list[dict]:
         names = [str(entry['sample_idx']) for entry in entries]

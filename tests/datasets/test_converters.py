@@ -378,6 +378,15 @@ def save_array(path: Path) -> None:
         np.save(file, np.zeros(400))
 
 
+def labels_outside(root: Path) -> None:
+    """Labels that would do, but for their place."""
+    shutil.copy(first(root, 'lidarseg/v1.0-mini/*'), root.parent / 'outside_lidarseg.bin')
+    edit_json(
+        root / 'v1.0-mini/lidarseg.json',
+        lambda rows: rows[0].update(filename='../outside_lidarseg.bin'),
+    )
+
+
 def calibrated(rows: list[dict]) -> dict:
     return next(row for row in rows if row['token'] == 'cal-CAM_FRONT')
 
@@ -538,6 +547,21 @@ NUSCENES_FAULTS = {
         lambda r: np.savez(first(r, 'panoptic/v1.0-mini/*'), labels=np.zeros(400)),
         r"_panoptic\.npz is no readable \.npz file with an array 'data'",
     ),
+    'labels outside of the root': (
+        labels_outside,
+        r'v1\.0-mini/lidarseg\.json: the path \.\./outside_lidarseg\.bin leads out of .*/root\.$',
+    ),
+    **{
+        f'{channel} outside of the root': (
+            edit_row(
+                'sample_data',
+                f'scene-0061-0-{channel}',
+                lambda row: row.update(filename='/etc/passwd'),
+            ),
+            r'v1\.0-mini/sample_data\.json: the path /etc/passwd leads out of .*/root\.$',
+        )
+        for channel in ('LIDAR_TOP', 'CAM_BACK')
+    },
     'labels in a bare array': (
         lambda r: save_array(first(r, 'panoptic/v1.0-mini/*')),
         r'_panoptic\.npz is no readable \.npz file',

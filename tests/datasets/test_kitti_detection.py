@@ -239,6 +239,41 @@ def test_paths_that_lead_out_of_the_root(root, tmp_path, path):
         TRANSFORMS.build(sampler(root, info_path=str(infos)))
 
 
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('sample_idx', '../../stolen'),
+        ('sample_idx', '/nowhere/stolen'),
+        ('sample_idx', 'a/b'),
+        ('sample_idx', '..'),
+        ('name', '../Car'),
+        ('lidar_path', '../../../stolen.bin'),
+        ('lidar_path', '/etc/passwd'),
+    ],
+)
+def test_nothing_is_written_beside_the_folders(root, tmp_path, field, value):
+    """Oracle: the files that are there before and after."""
+    content = read(root / 'kitti_infos_train.pkl')
+    info = next(i for i in content['data_list'] if i['instances'])
+    if field == 'name':
+        numbers = {o['bbox_label_3d'] for o in info['instances']} - {-1}
+        content['metainfo']['categories'] = {value: min(numbers)}
+    else:
+        (info if field == 'sample_idx' else info['lidar_points'])[field] = value
+    out = tmp_path / 'a/b/out'
+    shutil.copytree(root / 'training/velodyne_reduced', out / 'training/velodyne_reduced')
+    infos = tmp_path / 'infos.pkl'
+    infos.write_bytes(pickle.dumps(content))
+    before = sorted(tmp_path.rglob('*'))
+    expected = 'leads out of' if field == 'lidar_path' else 'cannot name a file of the database'
+    with pytest.raises(ValueError, match=rf'infos\.pkl: .*{value}.* {expected}'):
+        converters.create_gt_database(infos, out)
+    if field == 'lidar_path':
+        with pytest.raises(ValueError, match=rf'infos\.pkl: the path {value} leads out of'):
+            converters.create_reduced_clouds(root, dict(train=infos), out)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
 def test_a_database_may_lead_out_of_the_root_where_it_is_allowed(root, tmp_path):
     objects = read(root / 'kitti_dbinfos_train.pkl')
     for entry in (e for entries in objects.values() for e in entries):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mmengine.fileio import load
+
+from nclr_mm.datasets.infos import join_inside
 
 from . import common
 
@@ -37,6 +40,7 @@ def create_reduced_clouds(
 
     Raises:
         FileNotFoundError: if a scan is missing.
+        ValueError: if the path of a scan leads out of its folder.
     """
     root, out = Path(root_path), Path(out_dir or root_path)
     frames = {}
@@ -44,7 +48,8 @@ def create_reduced_clouds(
         half = 'testing' if split == 'test' else 'training'
         for info in load(path)['data_list']:
             name = info['lidar_points']['lidar_path']
-            frames[root / half / 'velodyne' / name] = (out / half / 'velodyne_reduced' / name, info)
+            source = join_inside(str(root / half / 'velodyne'), name, source=str(path))
+            frames[Path(source)] = (out / half / 'velodyne_reduced' / name, info)
     for folder in {target.parent for target, _ in frames.values()}:
         folder.mkdir(parents=True, exist_ok=True)
     common.map_with_progress(_write_reduced, list(frames.items()), workers)
@@ -96,6 +101,8 @@ def create_gt_database(
 
     Raises:
         FileNotFoundError: if a reduced cloud is missing.
+        ValueError: if the path of a scan leads out of its folder, or a frame or class cannot name a
+            file.
     """
     content = load(info_path)
     out = Path(out_dir)
@@ -106,7 +113,7 @@ def create_gt_database(
     names = {i: name for name, i in content['metainfo']['categories'].items() if i >= 0}
     try:
         frames = common.map_with_progress(
-            partial(_cut_objects, out, unfinished, names), content['data_list'], workers
+            partial(_cut_objects, info_path, out, unfinished, names), content['data_list'], workers
         )
         objects: dict[str, list[dict]] = {name: [] for name in names.values()}
         for group, found in enumerate(o for frame in frames for o in frame):
@@ -122,7 +129,9 @@ def create_gt_database(
     return path
 
 
-def _cut_objects(root: Path, folder: Path, names: dict[int, str], info: dict) -> list[dict]:
+def _cut_objects(
+    info_path: str | Path, root: Path, folder: Path, names: dict[int, str], info: dict
+) -> list[dict]:
     from mmdet3d.structures import Box3DMode, CameraInstance3DBoxes
 
     instances = [
@@ -133,8 +142,9 @@ def _cut_objects(root: Path, folder: Path, names: dict[int, str], info: dict) ->
     if not instances:
         return []
     # May be empty: nothing of the scan lies in the image.
-    reduced = root / 'training/velodyne_reduced' / info['lidar_points']['lidar_path']
-    points = _read_points(reduced, may_be_empty=True)
+    clouds = str(root / 'training/velodyne_reduced')
+    reduced = join_inside(clouds, info['lidar_points']['lidar_path'], source=str(info_path))
+    points = _read_points(Path(reduced), may_be_empty=True)
     cam2lidar = np.linalg.inv(np.array(info['images']['CAM2']['lidar2cam']))
     boxes = CameraInstance3DBoxes(
         np.array([instance['bbox_3d'] for instance in instances], dtype=np.float32)
@@ -146,7 +156,13 @@ def _cut_objects(root: Path, folder: Path, names: dict[int, str], info: dict) ->
         name = names[instance['bbox_label_3d']]
         own = points[inside[:, i]]
         own[:, :3] -= box[:3]
-        file = folder / f'{info["sample_idx"]}_{name}_{i}.bin'
+        stem = f'{info["sample_idx"]}_{name}_{i}'
+        if not re.fullmatch(r'[\w-]+', stem):
+            raise ValueError(
+                f'{info_path}: the frame {info["sample_idx"]!r} and its class {name!r} cannot name '
+                'a file of the database; letters, digits, _ and - can.'
+            )
+        file = folder / f'{stem}.bin'
         own.tofile(file)
         objects.append(
             dict(

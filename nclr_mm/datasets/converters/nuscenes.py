@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_label_archive
+from nclr_mm.datasets.infos import join_inside
 from nclr_mm.datasets.segmentation.label_maps import NUSCENES
 
 from . import common
@@ -279,7 +280,7 @@ def _sample_info(nusc, check: bool, sample: dict) -> dict:
 
 def _read_sample(nusc, check: bool, sample: dict) -> dict:
     lidar = nusc.get('sample_data', _channel(sample, LIDAR))
-    lidar_path = Path(nusc.dataroot) / lidar['filename']
+    lidar_path = _file(nusc, 'sample_data', lidar)
     num_points = common.count_points(lidar_path, NUM_PTS_FEATS)
     if check:
         common.check_points(lidar_path, NUM_PTS_FEATS)
@@ -312,7 +313,7 @@ def _read_sample(nusc, check: bool, sample: dict) -> dict:
 
 def _camera_info(nusc, sample: dict, camera: str, lidar2global: np.ndarray, check: bool) -> dict:
     data = nusc.get('sample_data', sample['data'][camera])
-    path = Path(nusc.dataroot) / data['filename']
+    path = _file(nusc, 'sample_data', data)
     size = common.image_size(path)
     if size != (data['height'], data['width']):
         raise ValueError(
@@ -383,6 +384,12 @@ def _name_in(data: dict, channel: str) -> str:
     return path.name
 
 
+def _file(nusc, table: str, row: dict) -> Path:
+    """The file of a row of a table; ValueError if it is not in the folder of the data set."""
+    source = f'{Path(nusc.table_root) / table}.json'
+    return Path(join_inside(str(nusc.dataroot), row['filename'], source=source))
+
+
 def _label_file(nusc, table: str, lidar_token: str) -> Path:
     try:
         row = nusc.get(table, lidar_token)
@@ -390,7 +397,7 @@ def _label_file(nusc, table: str, lidar_token: str) -> Path:
         raise ValueError(
             f'{Path(nusc.table_root) / table}.json has no row of the scan {lidar_token}.'
         ) from error
-    return Path(nusc.dataroot) / row['filename']
+    return _file(nusc, table, row)
 
 
 def _masks(nusc, lidar_token: str, num_points: int, check: bool) -> dict:

@@ -168,10 +168,7 @@ class SegmentationDataset(SeededDraws, SkipsBroken, Seg3DDataset):
             )
 
     def _join(self, prefix: str, path: str) -> str:
-        try:
-            return join_inside(self.data_prefix[prefix], path, self.outside_root)
-        except ValueError as error:
-            raise ValueError(f'{self.ann_file}: {error}.') from error
+        return join_inside(self.data_prefix[prefix], path, self.outside_root, self.ann_file)
 
     def parse_data_info(self, info: dict) -> dict:
         """Keep what segmentation needs of an entry, with full paths; read by mmdet3d's loaders."""

@@ -55,10 +55,7 @@ class CheckedDataBaseSampler(DataBaseSampler):
         self.sampler_dict = {name: _Draws(entries) for name, entries in self.db_infos.items()}
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
         for entry in (e for name in self._wanted for e in self.db_infos.get(name, ())):
-            try:
-                path = join_inside(data_root or '', entry['path'], outside_root)
-            except ValueError as error:
-                raise ValueError(f'{info_path}: {error}.') from error
+            path = join_inside(data_root or '', entry['path'], outside_root, info_path)
             if not Path(path).exists():
                 raise FileNotFoundError(
                     f'{path} is missing, an object of the ground-truth database {info_path}: '
