@@ -492,6 +492,12 @@ def test_points_are_loaded_and_truncated_scans_named(tmp_path):
         run(scan, [step])
 
 
+def test_packing_knows_the_scan_beside_images():
+    results = dict(lidar_points=dict(lidar_path='a.bin'), images=dict(front={}, back={}))
+    pack = dict(type='PackCalibrationInputs', keys=[], meta_keys=['lidar_path'])
+    assert run(results, [pack])['data_samples'].lidar_path == 'a.bin'
+
+
 def test_a_scan_of_another_format(tmp_path):
     points = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     path = tmp_path / 'scan.npy'

@@ -40,4 +40,7 @@ class PackCalibrationInputs(Pack3DDetInputs):
             )
         if 'rig2cam' not in results and len(results.get('lidar2cam', ())):
             results['rig2cam'] = results['lidar2cam'] @ np.linalg.inv(results['lidar2cam'][0])
+        if 'lidar_path' in results.get('lidar_points', ()):
+            # mmdet3d looks for it there only where there are no images.
+            results.setdefault('lidar_path', results['lidar_points']['lidar_path'])
         return super().pack_single_results(results)
