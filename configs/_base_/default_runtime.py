@@ -9,6 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     exact_resume=dict(type='ExactResumeHook'),
     finite_gradients=dict(type='FiniteGradientsHook'),
+    left_out_counts=dict(type='LeftOutCountsHook'),
 )
 
 env_cfg = dict(

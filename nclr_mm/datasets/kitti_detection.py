@@ -19,7 +19,8 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, KittiDataset)
 
     ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
     point (in the range of the pipeline) trains nothing: another is drawn in its place, as mmdet3d
-    does for one without objects. A test ends there with an error that names it.
+    does for one without objects, and has the number of such frames as ``num_empty_samples`` in its
+    metainfo. A test ends there with an error that names the frame.
 
     Args:
         fraction: part of the frames to use, 1/k.
@@ -77,6 +78,7 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, KittiDataset)
         if self.test_mode:
             raise ValueError(f'{scan} has no point in the range of the pipeline.')
         print_log(f'{scan} has no point in the range of the pipeline: left out.', 'current')
+        self._left_out['num_empty_samples'] += 1
         return None
 
     def _restrict_objects(self, frames: set[int]) -> None:

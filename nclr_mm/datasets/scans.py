@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_scan']
+__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_and_count', 'read_scan']
 
 # Names of the intensity in PCD, PLY and structured arrays, in the order they are looked for.
 INTENSITIES = ('intensity', 'scalar_intensity', 'reflectivity', 'reflectance', 'remission', 'i')
@@ -36,6 +36,11 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         ImportError: if the package that reads the format is missing, saying which.
         ValueError: if the file is damaged, of another form, or holds no point.
     """
+    return read_and_count(path, columns)[0]
+
+
+def read_and_count(path: str | os.PathLike, columns: int | None = None) -> tuple[np.ndarray, int]:
+    """Read a point cloud, and say how many of its points were left out; see :func:`read_scan`."""
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder; the file of a scan was expected.')
@@ -57,10 +62,11 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
             raise ValueError(
                 f'{path} is damaged or no {path.suffix[1:].upper()} file: {reason}.'
             ) from error
-    points = measured_points(np.asarray(points, dtype=np.float32))
+    rows = np.asarray(points, dtype=np.float32)
+    points = measured_points(rows)
     if not len(points):
         raise ValueError(f'{path} holds no point with finite coordinates.')
-    return points
+    return points, len(rows) - len(points)
 
 
 def measured_points(points: np.ndarray) -> np.ndarray:

@@ -47,6 +47,8 @@ def test_another_is_drawn_and_the_log_says_so(folder, monkeypatch):
     lines = []
     monkeypatch.setattr(broken, 'print_log', lambda *arguments: lines.append(arguments))
     assert sample_of(data[Draw(1, (3, 1))]) == 0
+    told = data[Draw(1, (3, 1))]['data_samples'].num_broken_samples
+    assert 2 * told == len(lines) and 'num_broken_samples' not in data[0]['data_samples']
     message, logger, level = lines[0]
     assert message.startswith('Sample 1 is left out, 1 of at most 50 in this process: ')
     assert 'scan1.bin is truncated' in message

@@ -12,7 +12,7 @@ from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nclr_mm.datasets import converters, subsets
+from nclr_mm.datasets import converters, kitti_detection, subsets
 from nclr_mm.datasets.samplers import Draw
 from nclr_mm.seeding import seed_generators
 from nclr_mm.simulation.generate import generate
@@ -309,7 +309,7 @@ def test_a_frame_without_objects_is_passed_over(root, tmp_path):
         assert all(len(sample.gt_instances_3d) for sample in drawn)
 
 
-def test_a_scan_without_points_in_range(root, tmp_path):
+def test_a_scan_without_points_in_range(root, tmp_path, monkeypatch):
     """Training draws another frame, a test names it."""
     clouds = shutil.copytree(root / 'training/velodyne_reduced', tmp_path / 'clouds')
     first = sorted(clouds.glob('*.bin'))[0]
@@ -321,7 +321,13 @@ def test_a_scan_without_points_in_range(root, tmp_path):
     frames = dataset(root, within=[0, -40, -3, 70, 40, 1], data_prefix=dict(pts=str(clouds)))
     assert frames.get_data_info(0)['lidar_points']['lidar_path'] == str(first)
     assert frames.prepare_data(0) is None
-    assert all(len(frames[0]['inputs']['points']) > 100 for _ in range(3))
+    lines = []
+    monkeypatch.setattr(kitti_detection, 'print_log', lambda *arguments: lines.append(arguments))
+    for _ in range(3):
+        lines.clear()
+        drawn = frames[0]
+        assert len(drawn['inputs']['points']) > 100
+        assert drawn['data_samples'].num_empty_samples == len(lines) > 0
     load = frames.pipeline.transforms[0]
     in_range = dict(type='PointsRangeFilter', point_cloud_range=[0, -40, -3, 70, 40, 1])
     pack = dict(type='Pack3DDetInputs', keys=['points'])

@@ -492,6 +492,21 @@ def test_points_are_loaded_and_truncated_scans_named(tmp_path):
         run(scan, [step])
 
 
+def test_points_without_a_measurement_are_counted(tmp_path):
+    points = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    points[[1, 4, 4, 6], [0, 1, 2, 2]] = [np.nan, np.inf, np.nan, -np.inf]
+    points[7, :3] = 0  # drivers write this too; in rows of float32 it may be a point
+    points.tofile(tmp_path / 'scan.bin')
+    np.save(tmp_path / 'scan.npy', points)
+    for name, left, unmeasured in (('scan.bin', 9, 3), ('scan.npy', 5, 4)):
+        scan = dict(lidar_points=dict(lidar_path=str(tmp_path / name)))
+        loaded = run(scan, [dict(type='LoadLidarPoints')])
+        assert len(loaded['points']) == left
+        assert loaded['num_unmeasured_points'] == unmeasured
+        packed = run(loaded, [dict(type='PackCalibrationInputs', keys=['points'], meta_keys=[])])
+        assert packed['data_samples'].num_unmeasured_points == unmeasured
+
+
 def test_packing_knows_the_scan_beside_images():
     results = dict(lidar_points=dict(lidar_path='a.bin'), images=dict(front={}, back={}))
     pack = dict(type='PackCalibrationInputs', keys=[], meta_keys=['lidar_path'])

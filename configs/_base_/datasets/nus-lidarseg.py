@@ -1,7 +1,7 @@
 # nuScenes-lidarseg, 16 classes. Augmentation as in the official fine-tuning: a turn about z, flips.
 dataset_type = 'NuScenesSegmentationDataset'
 data_root = 'data/nuscenes/'
-meta_keys = ['sample_name', 'token', 'lidar_token', 'lidar_path']
+meta_keys = ['sample_name', 'token', 'lidar_token', 'lidar_path', 'num_unmeasured_points']
 
 load_pipeline = [
     dict(type='LoadLidarPoints', load_dim=5, use_dim=4),

@@ -2,7 +2,7 @@
 _base_ = ['./nus-lidarseg.py']
 dataset_type = 'SemanticKittiSegmentationDataset'
 data_root = 'data/semantickitti/'
-meta_keys = ['sample_name', 'lidar_path']
+meta_keys = ['sample_name', 'lidar_path', 'num_unmeasured_points']
 
 load_pipeline = [
     dict(type='LoadLidarPoints', load_dim=4, use_dim=4),

@@ -12,7 +12,7 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
 from ..checks import check_size, read_image
-from ..scans import SCAN_SUFFIXES, read_scan
+from ..scans import SCAN_SUFFIXES, read_and_count
 from .images import apply_to_camera, resize_affine
 
 _REDUCED = {
@@ -38,7 +38,9 @@ class LoadLidarPoints(LoadPointsFromFile):
 
     Adds ``points`` (LiDARPoints, metres, LiDAR frame). Points whose coordinates are not finite, as
     drivers write them where nothing came back, stay in their rows, to which labels belong;
-    ``PointsRangeFilter`` drops them.
+    ``PointsRangeFilter`` drops them. Adds their number and that of the points that ``read_scan``
+    left out, ``num_unmeasured_points``, which
+    :class:`nclr_mm.engine.hooks.LeftOutCountsHook` brings to the log where it is packed.
 
     Raises:
         FileNotFoundError: if the file is missing.
@@ -53,8 +55,12 @@ class LoadLidarPoints(LoadPointsFromFile):
         self.allow_empty = allow_empty
 
     def transform(self, results: dict) -> dict:
+        self._left_out = 0
         results = super().transform(results)
-        bad = int((~results['points'].tensor[:, 3:].isfinite()).any(dim=1).sum())
+        finite = results['points'].tensor.isfinite()
+        unmeasured = int((~finite[:, :3]).any(dim=1).sum())
+        results['num_unmeasured_points'] = self._left_out + unmeasured
+        bad = int((~finite[:, 3:]).any(dim=1).sum())
         if bad:
             raise ValueError(
                 f'{results["lidar_points"]["lidar_path"]}: the intensity, or another value, of '
@@ -71,7 +77,8 @@ class LoadLidarPoints(LoadPointsFromFile):
                     f'{pts_filename} has x, y, z and intensity: LoadLidarPoints needs load_dim=4 '
                     f'for it, not {self.load_dim}.'
                 )
-            return read_scan(pts_filename).ravel()
+            points, self._left_out = read_and_count(pts_filename)
+            return points.ravel()
         size = os.path.getsize(pts_filename)
         if size % (4 * self.load_dim) or not (size or self.allow_empty):
             raise ValueError(

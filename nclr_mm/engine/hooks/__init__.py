@@ -2,6 +2,7 @@ from .calibration_visualization_hook import CalibrationVisualizationHook
 from .class_fit_hook import ClassFitHook
 from .exact_resume_hook import ExactResumeHook
 from .finite_gradients_hook import FiniteGradientsHook
+from .left_out_counts_hook import LeftOutCountsHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .pose_loss_switch_hook import PoseLossSwitchHook
 
@@ -10,6 +11,7 @@ __all__ = [
     'ClassFitHook',
     'ExactResumeHook',
     'FiniteGradientsHook',
+    'LeftOutCountsHook',
     'LoadedWeightsHook',
     'PoseLossSwitchHook',
 ]

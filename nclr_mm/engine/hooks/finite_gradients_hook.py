@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ..batches import names_of, samples_of
+
 
 @HOOKS.register_module()
 class FiniteGradientsHook(Hook):
@@ -63,7 +65,7 @@ class FiniteGradientsHook(Hook):
         self._skipped += 1
         message = (
             f'The gradient of iteration {self._iter + 1} is not finite; samples of its batch: '
-            f'{_names(self._batch)}.'
+            f'{names_of(samples_of(self._batch))}.'
         )
         if self._skipped > self.max_skipped:
             raise FloatingPointError(f'{message} The weights are those of before it.')
@@ -76,11 +78,3 @@ class FiniteGradientsHook(Hook):
             weight.grad = None
         for buffer, before in buffers:
             buffer.copy_(before)
-
-
-def _names(batch: object) -> str:
-    """What tells the samples of a collated batch: the scan's path, or its position."""
-    samples = batch.get('data_samples') if isinstance(batch, dict) else None
-    infos = [getattr(sample, 'metainfo', {}) for sample in samples or []]
-    names = [str(info.get('lidar_path', info.get('sample_idx', '?'))) for info in infos]
-    return ', '.join(names) or 'unknown'
