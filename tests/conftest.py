@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +30,16 @@ def real_data() -> Path:
 def repo() -> Path:
     """Root of the repository."""
     return REPO
+
+
+@pytest.fixture
+def limit_files():
+    """Lets no file of this process grow beyond a number of bytes, as on a disk that is full."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture(scope='session')

@@ -66,6 +66,7 @@ def test_runs_can_be_had_again(path):
     cfg = Config.fromfile(path)
     assert cfg.default_hooks.exact_resume.type == 'ExactResumeHook'
     assert cfg.default_hooks.finite_gradients.type == 'FiniteGradientsHook'
+    assert cfg.default_hooks.left_out_counts.type == 'LeftOutCountsHook'
     assert cfg.train_dataloader.sampler.type.startswith('Seeded')
     assert cfg.randomness.seed == 0
     assert cfg.model.data_preprocessor.type == 'CheckedDet3DDataPreprocessor'

@@ -31,6 +31,7 @@ default_hooks = dict(
     checkpoint=dict(interval=1, max_keep_ckpts=3),
     exact_resume=dict(type='ExactResumeHook'),
     finite_gradients=dict(type='FiniteGradientsHook'),
+    left_out_counts=dict(type='LeftOutCountsHook'),
 )
 randomness = dict(seed=0)
 

@@ -8,17 +8,18 @@ is taken out where it is known.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import f as fisher
 
 from nclr_mm.datasets.checks import BROKEN_ARCHIVE
 from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver, log_motion
+from nclr_mm.writing import write_whole
 
 from .estimate import DEFAULT_THRESHOLDS, Findings, Thresholds, pose_distance
 
@@ -132,16 +133,15 @@ class KeptMatches:
         )
 
     def save(self, path: str | os.PathLike, settings: dict, **arrays: np.ndarray) -> None:
-        """Write the matches, other arrays and what they depend on, beside ``path`` and renamed."""
-        path = Path(path)
-        partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-        try:
-            with partial.open('wb') as file:
-                header = np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
-                np.savez(file, header=header, **self.arrays, **arrays)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        """Write the matches, other arrays and what they depend on, at once.
+
+        Raises:
+            UnwritableError: naming the file, if it cannot be written; the old one stays.
+        """
+        header = np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
+        content = io.BytesIO()
+        np.savez(content, header=header, **self.arrays, **arrays)
+        write_whole(path, content.getvalue())
 
     def load(self, path: str | os.PathLike, settings: dict) -> dict[str, np.ndarray]:
         """Take up what :meth:`save` wrote; gives back the other arrays.

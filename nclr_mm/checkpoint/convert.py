@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import re
 from collections import OrderedDict
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from nclr_mm.writing import write_whole
 
 from .layouts import block_depths, from_openpcdet, to_openpcdet
 
@@ -137,7 +138,7 @@ def convert(direction: str, source: str | Path, target: str | Path) -> str:
         tensors, names = conversion.rename(state)
     except ValueError as error:
         raise ValueError(f'{source} cannot be converted as {conversion.source}: {error}') from error
-    write_whole(Path(target), serialised({conversion.new_key: _with_versions(tensors)}))
+    write_whole(target, serialised({conversion.new_key: _with_versions(tensors)}))
     return _table(state, tensors, names)
 
 
@@ -146,17 +147,6 @@ def serialised(checkpoint: Mapping) -> bytes:
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     return buffer.getvalue()
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file, which appears when it is whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _with_versions(tensors: dict[str, Tensor]) -> OrderedDict:

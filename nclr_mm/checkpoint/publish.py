@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .convert import read_checkpoint, serialised, write_whole
+from nclr_mm.writing import write_whole
+
+from .convert import read_checkpoint, serialised
 
 __all__ = ['publish']
 

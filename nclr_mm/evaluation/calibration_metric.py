@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from nclr_mm.geometry import (
     scale_intrinsics,
     transform_points,
 )
+from nclr_mm.writing import write_whole
 
 from .counts import MatchCounts, OverlapCounts
 from .pose_error import pose_errors
@@ -394,8 +393,4 @@ def _write_rows(outfile: str, results: list) -> None:
                     **({} if c.rig is None else _rig_row(c.rig)),
                 )
             )
-    path = Path(outfile)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(json.dumps(rows, indent=1))
-    os.replace(partial, path)
+    write_whole(outfile, json.dumps(rows, indent=1).encode())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from nclr_mm.writing import write_whole
 
 FORMATS = ('nuscenes', 'semantickitti')
 # What nuscenes-devkit asks about; its validators want these five and no more.
@@ -94,7 +96,7 @@ class SubmissionWriter:
                 labels |= instances.astype('<u4') << 16
             scan = Path(sample['lidar_path'])
             name = f'sequences/{scan.parent.parent.name}/predictions/{scan.stem}.label'
-            return self._save(self.folder / name, lambda file: file.write(labels.tobytes()))
+            return write_whole(self.folder / name, labels.tobytes())
         task = 'lidarseg' if instances is None else 'panoptic'
         folder = self.folder / task / self.split
         token = str(sample['lidar_token'])
@@ -103,22 +105,15 @@ class SubmissionWriter:
         if instances is None:
             content = (classes + 1).astype(np.uint8).tobytes()
             name = f'{token}_lidarseg.bin'
-            return self._save(folder / name, lambda file: file.write(content))
+            return write_whole(folder / name, content)
         both = ((classes + 1) * 1000 + instances).astype(np.uint16)
         name = f'{token}_panoptic.npz'
-        return self._save(folder / name, lambda file: np.savez_compressed(file, data=both))
+        content = io.BytesIO()
+        np.savez_compressed(content, data=both)
+        return write_whole(folder / name, content.getvalue())
 
     def finish(self) -> None:
         """Write what describes the submission as a whole."""
         if self.form == 'nuscenes':
             text = json.dumps(dict(meta=self.meta)).encode()
-            self._save(self.folder / self.split / 'submission.json', lambda file: file.write(text))
-
-    @staticmethod
-    def _save(path: Path, write) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'.{path.name}.{os.getpid()}')
-        with open(partial, 'wb') as file:
-            write(file)
-        os.replace(partial, path)
-        return path
+            write_whole(self.folder / self.split / 'submission.json', text)

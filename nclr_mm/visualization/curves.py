@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from nclr_mm.writing import write_whole
 
 __all__ = ['newest_test', 'plot_curves', 'read_run', 'read_scalars', 'save_figure', 'smooth']
 
@@ -201,9 +204,6 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    figure.savefig(partial)
-    os.replace(partial, path)
-    return path
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix[1:])
+    return write_whole(path, picture.getvalue())

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from nclr_mm.geometry import MIN_DEPTH, project, transform_points
+from nclr_mm.writing import write_whole
 
 __all__ = [
     'colorize',
@@ -334,13 +335,11 @@ def save_image(path: str | os.PathLike, image_rgb: np.ndarray) -> Path:
     Raises:
         OSError: if it cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    if not cv2.imwrite(str(partial), image_rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
-        raise OSError(f'{path} could not be written.')
-    os.replace(partial, path)
-    return path
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92]
+    done, code = cv2.imencode(Path(path).suffix, image_rgb[:, :, ::-1], options)
+    if not done:
+        raise OSError(f'{path}: OpenCV cannot encode this picture.')
+    return write_whole(path, code.tobytes())
 
 
 def _put_text(

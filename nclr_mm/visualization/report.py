@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+from nclr_mm.writing import write_whole
 
 __all__ = ['metric_table', 'write_text']
 
@@ -34,9 +35,5 @@ def metric_table(columns: Mapping[str, Mapping[str, float]], names: Sequence[str
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file at once: a reader sees the old file or the whole new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
+    """Write a text file at once, in UTF-8; see :func:`nclr_mm.writing.write_whole`."""
+    write_whole(path, text.encode())

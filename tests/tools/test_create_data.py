@@ -95,6 +95,35 @@ def test_an_output_folder_that_is_a_file_is_noticed_first(
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.parametrize(
+    ('command', 'limit', 'file'),
+    [
+        ('nuscenes', 500, 'nuscenes_infos_train.pkl'),
+        ('semantickitti', 500, 'semantickitti_infos_train.pkl'),
+        ('kitti', 500, 'kitti_infos_train.pkl'),
+    ],
+)
+def test_a_full_disk_is_one_sentence(
+    command, limit, file, create_data, tmp_path, capsys, limit_files
+):
+    root = MAKERS[command](tmp_path / 'root')
+    before = set(root.rglob('*'))
+    limit_files(limit)
+    assert create_data([command, '--root-path', str(root), '--workers', '1']) == 1
+    expected = f'error: [Errno 27] {root / file} cannot be written: File too large\n'
+    assert capsys.readouterr().err == expected
+    assert set(root.rglob('*')) == before
+
+
+def test_a_full_disk_of_a_simulation_is_one_sentence(create_data, tmp_path, capsys, limit_files):
+    limit_files(1000)
+    assert create_data(['simulation', '--out', str(tmp_path), '--frames', '1']) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f'error: [Errno 27] {tmp_path}/')
+    assert error.endswith(' cannot be written: File too large')
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wrong_split_is_one_sentence(create_data, tmp_path, capsys):
     root = make_semantickitti(tmp_path / 'semantickitti')
     assert create_data(['semantickitti', '--root-path', str(root), '--split', 'train']) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.segmentation.label_maps import LabelMap, map_labels
 from nclr_mm.datasets.transforms.labels import read_labels
+from nclr_mm.writing import write_whole
 
 INFO_VERSION = '1.1'
 
@@ -184,14 +184,7 @@ def fold_projection(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def write_pickle(path: Path, content: object) -> None:
     """Pickle to a file; the old file stays until the new is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            pickle.dump(content, file, protocol=4)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, pickle.dumps(content, protocol=4))
 
 
 def write_infos(path: Path, metainfo: dict, data_list: list[dict]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 from mmengine.fileio import load
 
 from nclr_mm.datasets.infos import join_inside
+from nclr_mm.writing import write_whole
 
 from . import common
 
@@ -69,9 +69,7 @@ def _write_reduced(frame: tuple[Path, tuple[Path, dict]]) -> None:
         np.array(camera['cam2img']),
         (camera['height'], camera['width']),
     )
-    temporary = target.with_name(f'.{target.name}.tmp')
-    seen.tofile(temporary)
-    os.replace(temporary, target)
+    write_whole(target, seen.tobytes())
 
 
 def _read_points(path: Path, may_be_empty: bool = False) -> np.ndarray:
@@ -163,7 +161,7 @@ def _cut_objects(
                 'a file of the database; letters, digits, _ and - can.'
             )
         file = folder / f'{stem}.bin'
-        own.tofile(file)
+        write_whole(file, own.tobytes())
         objects.append(
             dict(
                 name=name,

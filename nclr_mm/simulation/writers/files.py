@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from nclr_mm.writing import write_whole
+
 from ..mesh import Array
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def write_text(path: Path, lines: Sequence[str]) -> None:
     """Writes lines, each ended by a line feed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(''.join(f'{line}\n' for line in lines))
+    write_whole(path, ''.join(f'{line}\n' for line in lines).encode())
 
 
 def write_image(path: Path, image: Array, options: Sequence[int]) -> None:
@@ -27,7 +26,19 @@ def write_image(path: Path, image: Array, options: Sequence[int]) -> None:
     done, code = cv2.imencode(path.suffix, image, list(options))
     if not done:
         raise OSError(f'{path}: OpenCV cannot encode this image')
-    write_bytes(path, code.tobytes())
+    write_whole(path, code.tobytes())
+
+
+def write_archive(path: Path, data: Array) -> None:
+    """Writes a compressed archive of NumPy with one array, ``data``."""
+    content = io.BytesIO()
+    np.savez_compressed(content, data=data)
+    write_whole(path, content.getvalue())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, a value on each line."""
+    write_whole(path, json.dumps(content, indent=0).encode())
 
 
 def numbers(values: Array) -> str:

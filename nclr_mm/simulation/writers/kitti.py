@@ -10,13 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from nclr_mm.writing import write_whole
+
 from ..capture import Box, Capture, View
 from ..labels import CLASSES
 from ..mesh import Array
 from ..scene import Scene
 from ..sensors import Rig, kitti_rig, rotation
 from .base import Record, split_of
-from .files import write_bytes, write_calib, write_image, write_text
+from .files import write_calib, write_image, write_text
 from .kitti_common import kitti_calib, kitti_scan
 
 LABEL_RANGE = 70.0  # metres of depth; what is farther becomes DontCare
@@ -46,7 +48,7 @@ class KittiWriter:
         split = split_of(scene_index, self.scenes, test=True)
         folder = root / ('testing' if split == 'test' else 'training')
         stem = f's{scene_index:06d}_{frame:06d}'
-        write_bytes(folder / f'velodyne/{stem}.bin', kitti_scan(capture.sweep))
+        write_whole(folder / f'velodyne/{stem}.bin', kitti_scan(capture.sweep))
         for name, picture in capture.pictures.items():
             options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
             write_image(folder / f'{name}/{stem}.png', picture.image, options)

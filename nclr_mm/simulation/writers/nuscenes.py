@@ -6,15 +6,15 @@ Formats: nuscenes-devkit's ``docs/schema_nuscenes.md`` and lidarseg and panoptic
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from pyquaternion import Quaternion
+
+from nclr_mm.writing import write_whole
 
 from .. import layout
 from ..capture import Box, Capture
@@ -23,7 +23,7 @@ from ..mesh import Array
 from ..scene import Scene
 from ..sensors import Rig, nuscenes_rig
 from .base import Record, split_of
-from .files import write_bytes, write_image
+from .files import write_archive, write_image, write_json
 
 VERSION = 'v1.0-mini'
 EPOCH = 1_600_000_000_000_000  # microseconds; the first scene begins here
@@ -100,15 +100,14 @@ class NuScenesWriter:
         cloud = np.concatenate([sweep.points, intensity[:, None], sweep.ring[:, None]], 1).astype(
             '<f4'
         )
-        write_bytes(root / files[channel], cloud.tobytes())
+        write_whole(root / files[channel], cloud.tobytes())
         token = self._id('data', scene_index, frame, channel)
         labels = TO_LIDARSEG[sweep.semantic]
-        write_bytes(root / f'lidarseg/{VERSION}/{token}_lidarseg.bin', labels.tobytes())
+        write_whole(root / f'lidarseg/{VERSION}/{token}_lidarseg.bin', labels.tobytes())
         things = IS_THING[sweep.semantic]
         panoptic = labels.astype(np.uint16) * 1000 + np.where(things, sweep.instance, 0)
         archive = root / f'panoptic/{VERSION}/{token}_panoptic.npz'
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(archive, data=panoptic.astype(np.uint16))
+        write_archive(archive, panoptic.astype(np.uint16))
         if frame == 0:
             _write_map(root / f'maps/{self._id("map", scene_index)}.png', scene)
         return {
@@ -192,12 +191,12 @@ class NuScenesWriter:
             'panoptic',
         )
         for name in names:
-            _write_json(folder / f'{name}.json', tables[name])
+            write_json(folder / f'{name}.json', tables[name])
         splits: dict[str, list[str]] = {'train': [], 'val': []}
         for row in tables['scene']:
             scene = int(row['name'].split('-')[1]) - 1
             splits[split_of(scene, self.scenes)].append(row['name'])
-        _write_json(root / 'splits.json', splits)
+        write_json(root / 'splits.json', splits)
 
     def _fixed_tables(self, tables: dict[str, list[Record]]) -> None:
         for index, name in enumerate(NUSCENES_LIDARSEG):
@@ -344,10 +343,6 @@ class NuScenesWriter:
                         'filename': f'{kind}/{VERSION}/{token(k)}_{ending}',
                     }
                 )
-
-
-def _write_json(path: Path, rows: Any) -> None:
-    path.write_text(json.dumps(rows, indent=0))
 
 
 def _write_map(path: Path, scene: Scene) -> None:

@@ -5,19 +5,20 @@ Formats: KITTI odometry devkit's readme and github.com/PRBonn/semantic-kitti-api
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from nclr_mm.writing import write_whole
+
 from ..capture import Capture
 from ..labels import IS_THING, TO_SEMANTICKITTI, TO_SEMANTICKITTI_MOVING
 from ..scene import Scene
 from ..sensors import Rig, kitti_rig
 from .base import Record, split_of
-from .files import numbers, write_bytes, write_calib, write_image, write_text
+from .files import numbers, write_calib, write_image, write_json, write_text
 from .kitti_common import kitti_calib, kitti_scan
 
 
@@ -42,7 +43,7 @@ class SemanticKittiWriter:
         folder = root / 'sequences' / f'{scene_index:02d}'
         calib = kitti_calib(rig)
         sweep = capture.sweep
-        write_bytes(folder / f'velodyne/{frame:06d}.bin', kitti_scan(sweep))
+        write_whole(folder / f'velodyne/{frame:06d}.bin', kitti_scan(sweep))
         moving = np.zeros(max((t.instance for t in scene.things), default=0) + 1, bool)
         moving[[t.instance for t in scene.things if t.moving]] = True
         labels = np.where(
@@ -51,7 +52,7 @@ class SemanticKittiWriter:
             TO_SEMANTICKITTI[sweep.semantic],
         ).astype('<u4')
         instance = np.where(IS_THING[sweep.semantic], sweep.instance, 0).astype('<u4')
-        write_bytes(folder / f'labels/{frame:06d}.label', (labels | instance << 16).tobytes())
+        write_whole(folder / f'labels/{frame:06d}.label', (labels | instance << 16).tobytes())
         write_image(
             folder / f'image_2/{frame:06d}.png',
             capture.pictures['image_2'].image,
@@ -80,4 +81,4 @@ class SemanticKittiWriter:
             write_text(folder / 'poses.txt', poses)
             write_text(folder / 'times.txt', [f'{f["time"]:.6e}' for f in frames])
             splits[split_of(scene, self.scenes)].append(f'{scene:02d}')
-        (root / 'splits.json').write_text(json.dumps(splits, indent=0))
+        write_json(root / 'splits.json', splits)

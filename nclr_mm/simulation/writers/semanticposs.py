@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
+
+from nclr_mm.writing import write_whole
 
 from ..capture import Capture
 from ..labels import IS_THING, TO_SEMANTICPOSS
 from ..scene import Scene
 from ..sensors import PANDORA_AZIMUTHS, Rig, pandora_rig
 from .base import Record, split_of
-from .files import write_bytes
+from .files import write_json
 from .kitti_common import kitti_scan
 
 
@@ -47,9 +48,9 @@ class SemanticPossWriter:
         instance = np.where(IS_THING[sweep.semantic], sweep.instance, 0).astype('<u4')
         labels = TO_SEMANTICPOSS[sweep.semantic].astype('<u4') | instance << 16
         scan = np.frombuffer(kitti_scan(sweep), '<f4').reshape(-1, 4)
-        write_bytes(folder / f'velodyne/{frame:06d}.bin', scan[order].tobytes())
-        write_bytes(folder / f'labels/{frame:06d}.label', labels[order].tobytes())
-        write_bytes(folder / f'tag/{frame:06d}.tag', tag.tobytes())
+        write_whole(folder / f'velodyne/{frame:06d}.bin', scan[order].tobytes())
+        write_whole(folder / f'labels/{frame:06d}.label', labels[order].tobytes())
+        write_whole(folder / f'tag/{frame:06d}.tag', tag.tobytes())
         return {'scene': scene_index, 'frame': frame}
 
     def finish(self, root: Path, records: list[Record]) -> None:
@@ -57,4 +58,4 @@ class SemanticPossWriter:
         splits: dict[str, list[str]] = {'train': [], 'val': []}
         for scene in sorted({record['scene'] for record in records}):
             splits[split_of(scene, self.scenes)].append(f'{scene:02d}')
-        (root / 'splits.json').write_text(json.dumps(splits, indent=0))
+        write_json(root / 'splits.json', splits)
