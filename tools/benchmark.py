@@ -40,7 +40,12 @@ from nclr_mm.benchmark import (
     top_kernels,
     with_options,
 )
-from nclr_mm.engine.command_line import make_folder, read_config, report_user_errors
+from nclr_mm.engine.command_line import (
+    make_folder,
+    read_config,
+    report_unwritable,
+    report_user_errors,
+)
 from nclr_mm.visualization.growth import plot_growth
 from nclr_mm.visualization.report import write_text
 
@@ -339,6 +344,7 @@ def settings(args: argparse.Namespace) -> dict:
     )
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     # Of its information, how each weight was initialised is a thousand lines.

@@ -53,7 +53,12 @@ from nclr_mm.calibration import (
     ros_static_transforms,
 )
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
+from nclr_mm.engine.command_line import (
+    add_moved_camera_options,
+    make_folder,
+    report_unwritable,
+    report_user_errors,
+)
 from nclr_mm.models.task_modules import log_motion
 from nclr_mm.visualization import file_name, project_overlay, save_image, tile
 from nclr_mm.visualization.report import write_text
@@ -430,6 +435,7 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
     return inputs, model
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     inputs, model = report_user_errors(lambda: prepare(args))

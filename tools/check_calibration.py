@@ -34,7 +34,12 @@ from nclr_mm.calibration import (
     disturbance,
 )
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
+from nclr_mm.engine.command_line import (
+    add_moved_camera_options,
+    make_folder,
+    report_unwritable,
+    report_user_errors,
+)
 from nclr_mm.models.task_modules import RigSolver
 from nclr_mm.visualization.check import plot_deviations
 from nclr_mm.visualization.report import write_text
@@ -268,6 +273,7 @@ def detection_rates(model, drive: Drive, number: int, **settings) -> str:
     return AsciiTable(rows).table
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     model, dataset = report_user_errors(lambda: prepare(args))

@@ -27,7 +27,11 @@ from threading import Event, Lock
 from mmengine.config import Config, DictAction
 
 from nclr_mm.compat.mmengine_saving import newest_checkpoint
-from nclr_mm.engine.command_line import home_of, read_config
+from nclr_mm.engine.command_line import (
+    home_of,
+    read_config,
+    report_unwritable,
+)
 from nclr_mm.visualization import newest_test
 from nclr_mm.visualization.comparison import comparison_table, plot_comparison
 from nclr_mm.visualization.report import write_text
@@ -421,6 +425,7 @@ def do_all(runs: list[Run], args: argparse.Namespace, stop: Event) -> list[dict]
             raise
 
 
+@report_unwritable
 def main() -> None:
     args = parse_args()
     # A signal that raised an error could do so before there is anybody to end the runs.

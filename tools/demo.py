@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from nclr_mm.engine.command_line import home_of
+from nclr_mm.engine.command_line import home_of, report_unwritable
+from nclr_mm.visualization.report import metric_table, write_text
 
 ROOT, TOOLS, CONFIGS = home_of(__file__)
 CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-1200i_sim-semantickitti.py'
@@ -82,7 +83,7 @@ class Steps:
         goes_on = not self.changed and started.is_file() and started.read_text() == '\n'.join(lines)
         if resumes and not goes_on:
             shutil.rmtree(self.work_dir / resumes, ignore_errors=True)
-        started.write_text('\n'.join(lines))
+        write_text(started, '\n'.join(lines))
         start = time.monotonic()
         for line, command in zip(lines, commands, strict=True):
             print(f'\n$ {line}', flush=True)
@@ -91,9 +92,7 @@ class Steps:
                 sys.exit(f'demo: step "{name}" failed (exit code {result.returncode}): {line}')
         self.changed = True  # later steps build on this one
         seconds = time.monotonic() - start
-        partial = stamp.with_suffix('.tmp')
-        partial.write_text(json.dumps(dict(commands=lines, seconds=seconds, made=content(made))))
-        os.replace(partial, stamp)
+        write_text(stamp, json.dumps(dict(commands=lines, seconds=seconds, made=content(made))))
         return seconds
 
 
@@ -134,7 +133,6 @@ def results(work_dir: Path) -> dict[str, dict[str, float]]:
 def report(args: argparse.Namespace, seconds: dict[str, float], iters: int) -> Path:
     """Write the report: table, curves and pictures."""
     from nclr_mm.visualization import plot_curves, read_run
-    from nclr_mm.visualization.report import metric_table, write_text
 
     work_dir = Path(args.work_dir)
     out = work_dir / 'report'
@@ -188,6 +186,7 @@ def schedule_options(iters: int | None) -> list[str]:
     ]
 
 
+@report_unwritable
 def main() -> None:
     args = parse_args()
     os.chdir(ROOT)

@@ -22,7 +22,12 @@ import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import Drive, init_model, look_at_drive, split_of
 from nclr_mm.calibration import check_moved_camera_settings, rig_trials
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.engine.command_line import add_moved_camera_options, make_folder, report_user_errors
+from nclr_mm.engine.command_line import (
+    add_moved_camera_options,
+    make_folder,
+    report_unwritable,
+    report_user_errors,
+)
 from nclr_mm.models.task_modules import RigSolver
 from nclr_mm.visualization.report import write_text
 from nclr_mm.visualization.rig import plot_frames
@@ -203,6 +208,7 @@ def tables(result: Mapping) -> str:
     return '\n'.join(lines) + '\n'
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     model, dataset = report_user_errors(lambda: prepare(args))

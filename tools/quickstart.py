@@ -14,8 +14,9 @@ from pathlib import Path
 
 from mmengine.fileio import load
 
-from nclr_mm.engine.command_line import home_of
+from nclr_mm.engine.command_line import home_of, report_unwritable
 from nclr_mm.environment import missing_extra
+from nclr_mm.visualization.report import write_text
 
 ROOT, TOOLS, CONFIGS = home_of(__file__)
 CONFIG = f'{CONFIGS}/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -59,6 +60,7 @@ def simulate(out: Path, seed: int, frames: int) -> Path:
     ]
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out_dir.resolve()
@@ -82,8 +84,8 @@ def calibrate(infos: Path, out: Path, weights: Path) -> list:
     """The command that calibrates the street's frames, with files for what it needs."""
     root, frames = infos.parent, load(infos)['data_list']
     camera = frames[0]['images']['image_2']
-    (out / 'intrinsics.json').write_text(json.dumps(dict(image_2=camera['cam2img'])))
-    (out / 'truth.json').write_text(json.dumps(dict(image_2=camera['lidar2cam'])))
+    write_text(out / 'intrinsics.json', json.dumps(dict(image_2=camera['cam2img'])))
+    write_text(out / 'truth.json', json.dumps(dict(image_2=camera['lidar2cam'])))
     scans = [root / frame['lidar_points']['lidar_path'] for frame in frames]
     images = [root / frame['images']['image_2']['img_path'] for frame in frames]
     return [

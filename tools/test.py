@@ -51,10 +51,14 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    runner = build_runner(cfg)
-    if args.checkpoint is None:  # the runner initialises a model only to train it
-        unwrapped_model(runner).init_weights()
-    report_full_disk(runner.test, cfg.work_dir)
+
+    def test() -> None:
+        runner = build_runner(cfg)
+        if args.checkpoint is None:  # the runner initialises a model only to train it
+            unwrapped_model(runner).init_weights()
+        runner.test()
+
+    report_full_disk(test, cfg.work_dir)
 
 
 if __name__ == '__main__':

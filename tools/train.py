@@ -74,8 +74,7 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    runner = build_runner(cfg)
-    report_full_disk(runner.train, cfg.work_dir)
+    report_full_disk(lambda: build_runner(cfg).train(), cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -20,7 +20,12 @@ from mmengine.dataset import pseudo_collate
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import init_model
-from nclr_mm.engine.command_line import build_dataset, make_folder, report_user_errors
+from nclr_mm.engine.command_line import (
+    build_dataset,
+    make_folder,
+    report_unwritable,
+    report_user_errors,
+)
 from nclr_mm.visualization import colorize, file_name, sample_sheets, save_image, tile
 from nclr_mm.visualization.birds_eye import birds_eye, class_colors, class_key, instance_colors
 from nclr_mm.visualization.scene3d import (
@@ -188,6 +193,7 @@ def draw(inputs: dict, sample, config: Config, dataset, score: float) -> Drawing
     raise ValueError(f'{config.filename}: the model predicts nothing that can be drawn.')
 
 
+@report_unwritable
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     model, dataset = report_user_errors(lambda: prepare(args))

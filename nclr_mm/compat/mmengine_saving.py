@@ -1,9 +1,9 @@
 """mmengine: a run that is killed while it saves cannot be resumed.
 
 Fault: the local backend writes checkpoints, and what `mmengine.dump` writes, under their final
-names, so that a half-written one looks like a whole one. `last_checkpoint`, by which a run is
-resumed, is emptied and then written; it holds a path as it was, so that a folder that was moved is
-not resumed either.
+names, so that a half-written one looks like a whole one; so does `Config.dump`. `last_checkpoint`,
+by which a run is resumed, is emptied and then written; it holds a path as it was, so that a folder
+that was moved is not resumed either.
 
 Files are written beside, then renamed. Where `last_checkpoint` names no file, the newest checkpoint
 of the folder is taken.
@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 
 import mmengine.runner
+from mmengine.config import Config
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmengine.runner import _flexible_runner, checkpoint, runner
@@ -52,6 +53,17 @@ def put_text(self: LocalBackend, obj: str, filepath: str | Path, encoding: str =
     put(self, obj.encode(encoding), filepath)
 
 
+_dump_config = Config.dump
+
+
+def dump_config(self: Config, file: str | Path | None = None) -> str | None:
+    """Write a config to a file, at once, or give its text where no file is named."""
+    if file is None or Path(file).suffix != '.py':
+        return _dump_config(self, file)  # other forms go through the backend
+    put(LocalBackend(), self.pretty_text.encode(), file)
+    return None
+
+
 def newest_checkpoint(path: str) -> str | None:
     """The checkpoint that a run in the folder goes on from; None, if there is none.
 
@@ -81,6 +93,8 @@ def apply() -> None:
     if 'open(filepath' in inspect.getsource(LocalBackend.put):
         LocalBackend.put = put
         LocalBackend.put_text = put_text
+    if 'open(file' in inspect.getsource(Config.dump):
+        Config.dump = dump_config
     # Each of them has the function under its own name.
     for module in (mmengine.runner, checkpoint, runner, _flexible_runner):
         module.find_latest_checkpoint = newest_checkpoint

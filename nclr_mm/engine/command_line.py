@@ -2,13 +2,14 @@
 
 import argparse
 import errno
+import functools
 import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from mmdet3d.registry import DATASETS
 from mmengine.config import Config, DictAction
@@ -17,6 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint import looks_like_checkpoint
+from ..writing import UnwritableError
 from .distributed import prepare_cpu_processes
 
 __all__ = [
@@ -30,12 +32,16 @@ __all__ = [
     'override',
     'read_config',
     'report_full_disk',
+    'report_unwritable',
     'report_user_errors',
     'require_checkpoint',
 ]
 
 
 Prepared = TypeVar('Prepared')
+Given = ParamSpec('Given')
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 class Home(NamedTuple):
@@ -230,16 +236,43 @@ def build_runner(cfg: Config) -> Runner:
 def report_full_disk(run: Callable[[], object], work_dir: str) -> None:
     """Run to the end; where the disk of the results takes no more, end with one sentence.
 
+    That holds for files of the log, too: a line that cannot be written ends the run.
+
     Args:
-        run: trains or tests.
+        run: builds the runner, and trains or tests.
         work_dir: folder of the results, for the sentence.
     """
+    # Logging would print a traceback for each line, and go on.
+    logging.FileHandler.handleError = _raise_of_disk
     try:
         run()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        if error.errno not in _DISK_ERRORS:
             raise
         sys.exit(
             f'{Path(sys.argv[0]).name}: The run ended, for {work_dir} takes no more: {error}. What '
             'was saved before is whole; once there is space, train.py goes on with --resume.'
         )
+    finally:
+        del logging.FileHandler.handleError  # its parent's again
+
+
+def _raise_of_disk(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+    """Called by a handler while it handles an error."""
+    if isinstance(error := sys.exc_info()[1], OSError) and error.errno in _DISK_ERRORS:
+        raise error
+    logging.Handler.handleError(handler, record)
+
+
+def report_unwritable(main: Callable[Given, Prepared]) -> Callable[Given, Prepared]:
+    """Decorate the main function of a tool: it ends in a sentence if it cannot write a result."""
+
+    @functools.wraps(main)
+    def guarded(*args: Given.args, **kwargs: Given.kwargs) -> Prepared:
+        try:
+            return main(*args, **kwargs)
+        except UnwritableError as error:
+            print(f'{Path(sys.argv[0]).name}: {error}.', file=sys.stderr)
+            sys.exit(2)
+
+    return guarded

@@ -1,7 +1,6 @@
 """Files are whole or not there, and a run goes on from them. Oracle: mmengine's own backend."""
 
 import importlib.util
-import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.fileio.backends import LocalBackend
 from mmengine.runner import runner, save_checkpoint
 
@@ -19,23 +19,21 @@ LIMIT = 100_000
 
 
 @pytest.fixture
-def small_files():
-    """A file of this process may not grow beyond ``LIMIT`` bytes, as on a disk that is full."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, handler)
+def small_files(limit_files):
+    limit_files(LIMIT)
+
+
+def own(name):
+    """A module of mmengine as it is in its file."""
+    path = Path(mmengine.__file__).parent / f'{name.replace(".", "/")}.py'
+    spec = importlib.util.spec_from_file_location(f'mmengine.{name}_own', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def own_backend():
-    """mmengine's class as it is in its file."""
-    path = Path(mmengine.__file__).parent / 'fileio/backends/local_backend.py'
-    spec = importlib.util.spec_from_file_location('mmengine.fileio.backends.own', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.LocalBackend()
+    return own('fileio.backends.local_backend').LocalBackend()
 
 
 def test_the_oracle_leaves_half_a_file(tmp_path, small_files):
@@ -72,6 +70,25 @@ def test_text_and_what_is_dumped(tmp_path):
     assert (tmp_path / 'latin.txt').read_bytes() == b'gr\xfcn'
     mmengine.dump(dict(a=1), str(tmp_path / 'some.json'))
     assert mmengine.load(str(tmp_path / 'some.json')) == dict(a=1)
+
+
+@pytest.mark.parametrize(('config', 'left'), [(Config, 'old'), (None, 'x')], ids=['ours', 'own'])
+def test_configs_are_written_so(tmp_path, small_files, config, left):
+    config = config or own('config.config').Config
+    path = tmp_path / 'config.py'
+    path.write_text('old')
+    with pytest.raises(OSError, match='too large'):
+        config(dict(note='x' * 2 * LIMIT)).dump(path)
+    assert path.read_text()[-len(left) :] == left
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_configs_that_fit(tmp_path):
+    config = Config(dict(note='grün', model=dict(type='Net')))
+    for name in ('config.py', 'config.json'):
+        config.dump(tmp_path / name)
+        assert Config.fromfile(tmp_path / name).to_dict() == config.to_dict()
+    assert config.dump() == (tmp_path / 'config.py').read_text('utf-8')
 
 
 KILLED = """

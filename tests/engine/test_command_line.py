@@ -1,8 +1,11 @@
-"""Configs of the command line: what is overridden, and what is said of errors."""
+"""Configs of the command line: what is overridden, and what is said of errors, full disks too."""
+
+import logging
 
 import pytest
 
-from nclr_mm.engine.command_line import read_config
+from nclr_mm.engine.command_line import read_config, report_full_disk, report_unwritable
+from nclr_mm.writing import write_whole
 
 
 @pytest.fixture
@@ -36,6 +39,47 @@ def test_what_cannot_be_read(config, text):
     config.write_text(text)
     with pytest.raises(ValueError, match=r'config\.py cannot be read'):
         read_config(config)
+
+
+def test_a_result_that_cannot_be_written_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['tools/some.py'])
+    (tmp_path / 'file').touch()
+
+    @report_unwritable
+    def main(path, code):
+        """What it does."""
+        write_whole(path, b'')
+        return code
+
+    assert main(tmp_path / 'result', code=3) == 3 and main.__doc__ == 'What it does.'
+    with pytest.raises(SystemExit) as end:
+        main(tmp_path / 'file/result', code=0)
+    message = f'some.py: [Errno 17] {tmp_path}/file/result cannot be written: File exists.\n'
+    assert end.value.code == 2 and capsys.readouterr().err == message
+
+
+def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        report_unwritable(lambda: (tmp_path / 'gone').read_bytes())()
+    with pytest.raises(FileNotFoundError):
+        report_full_disk((tmp_path / 'gone').read_bytes, 'out')
+
+
+def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files, capsys):
+    handler = logging.FileHandler(tmp_path / 'log')
+
+    def line(*args, text='x'):
+        handler.handle(logging.LogRecord('name', logging.INFO, 'file', 1, text, args, None))
+
+    # A line at fault, which logging tells of on its own.
+    report_full_disk(lambda: line(1, text='%s and %s'), 'out')
+    assert 'not enough arguments for format string' in capsys.readouterr().err
+    limit_files(0)
+    with pytest.raises(SystemExit, match=r'The run ended, for out takes no more: .*too large'):
+        report_full_disk(line, 'out')
+    assert capsys.readouterr().err == ''
+    line()  # as before: not raised, but told
+    assert 'File too large' in capsys.readouterr().err
 
 
 def test_there_is_none(tmp_path):

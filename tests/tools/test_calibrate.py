@@ -78,6 +78,17 @@ def test_two_cameras_of_two_frames(tool, rig, monkeypatch, capsys):
     assert 'front: ok' in printed and 'error: 0.' in printed
 
 
+def test_a_full_disk_is_one_sentence(tool, rig, monkeypatch, capsys, limit_files):
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel([scan(0), scan(1)]))
+    limit_files(500)
+    with pytest.raises(SystemExit) as end:
+        tool.main(arguments(rig, '--looks', 2))
+    assert end.value.code == 2
+    reason = f'[Errno 27] {rig}/out/extrinsics.json cannot be written: File too large.\n'
+    assert capsys.readouterr().err.partition(': ')[2] == reason
+    assert list((rig / 'out').iterdir()) == []
+
+
 def test_refining(tool, rig, monkeypatch, capsys):
     model = SeeingModel([scan(0), scan(1)], noise=0.5)
     monkeypatch.setattr(tool, 'init_model', lambda *args: model)

@@ -82,6 +82,34 @@ def test_a_full_disk(train_on_a_small_disk, folder, size, interval):
     assert not list((folder / 'left').rglob('*.tmp'))
 
 
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_files_that_take_nothing_from_the_start(repo, folder, tool):
+    """The first line of the log does not fit; ``ulimit`` stands for a disk that is full."""
+    program = [sys.executable, str(repo / 'tools' / tool), 'tiny.py', '--work-dir', 'out']
+    done = subprocess.run(
+        ['bash', '-c', 'ulimit -f 0 && exec "$@"', 'bash', *program],
+        env=environment(repo, folder),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f'{tool}: The run ended, for out takes no more: [Errno 27] File too large. What was saved '
+        'before is whole; once there is space, train.py goes on with --resume.\n'
+    )
+    left = [path for path in folder.glob('out/**/*') if not path.is_dir()]
+    assert [path.suffix for path in left] == ['.log'] and not left[0].stat().st_size
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_when_the_config_is_written(train_on_a_small_disk, folder):
+    assert train_on_a_small_disk('8k') == 1  # the log takes more than half of it
+    (error,) = (folder / 'error.log').read_text().splitlines()
+    assert error.startswith('train.py: The run ended, for disk takes no more: ')
+    assert 'vis_data/config.py cannot be written: No space left on device' in error
+    assert [path.suffix for path in (folder / 'left').glob('**/*.*')] == ['.log']
+
+
 @pytest.mark.slow
 def test_a_work_directory_that_cannot_be_written(train_on_a_small_disk, folder):
     code = train_on_a_small_disk('1m', prepare='mount -o remount,ro disk')
