@@ -306,17 +306,21 @@ for name, (labels, message) in LABELS.items():
 
 for entry, (value_name, value) in itertools.product(range(7), VALUES.items()):
 
-    @case(DETECTION, f'bbox_3d[{entry}] is {value_name}', r'infos.json: .*sample 1.*bbox_3d')
+    @case(
+        DETECTION,
+        f'bbox_3d[{entry}] is {value_name}',
+        r'infos.json: bbox_3d of object 0 in sample 1 must be',
+    )
     def _(data, entry=entry, value=value):
         data.entries[1]['instances'][0]['bbox_3d'][entry] = value
 
 
 for name, box, message in (
-    ('without length', [0, 1.6, 20, 0, 1.5, 1.7, 0], 'sample 1.*bbox_3d'),
-    ('of negative width', [0, 1.6, 20, 4, 1.5, -1.7, 0], 'sample 1.*bbox_3d'),
-    ('of six numbers', [0, 1.6, 20, 4, 1.5, 1.7], 'sample 1.*bbox_3d'),
-    ('null', None, 'sample 1.*bbox_3d'),
-    ('text', 'car', 'sample 1.*bbox_3d'),
+    ('without length', [0, 1.6, 20, 0, 1.5, 1.7, 0], 'bbox_3d of object 0 in sample 1 must be'),
+    ('of negative width', [0, 1.6, 20, 4, 1.5, -1.7, 0], 'bbox_3d of object 0 in sample 1 must be'),
+    ('of six numbers', [0, 1.6, 20, 4, 1.5, 1.7], 'bbox_3d of object 0 in sample 1 must be'),
+    ('null', None, 'bbox_3d of object 0 in sample 1 must be'),
+    ('text', 'car', 'bbox_3d of object 0 in sample 1 must be'),
     ('a kilometre away', [0, 1.6, 1000, 4, 1.5, 1.7, 0], None),
     ('behind', [0, 1.6, -20, 4, 1.5, 1.7, 0], None),
     ('a hundred metres long', [0, 1.6, 20, 100, 1.5, 1.7, 0], None),

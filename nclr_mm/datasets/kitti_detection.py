@@ -7,14 +7,14 @@ from mmdet3d.registry import DATASETS
 from mmengine.logging import print_log
 
 from .broken import SkipsBroken
-from .detection_paths import ChecksPaths
+from .detection_infos import ChecksInfos
 from .infos import require_info_file
 from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
 
 @DATASETS.register_module()
-class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, KittiDataset):
+class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
     ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
@@ -30,9 +30,9 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, KittiDataset)
             :class:`mmdet3d.datasets.KittiDataset`.
 
     Raises:
-        ValueError: if a path leads out of the data root, if nothing is chosen, if no chosen frame
-            has an object to train on, or if a part is asked for in a test, whose metric counts
-            frames in the whole info file.
+        ValueError: if a path leads out of the data root, if a box has no volume, if nothing is
+            chosen, if no chosen frame has an object to train on, or if a part is asked for in a
+            test, whose metric counts frames in the whole info file.
     """
 
     def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:

@@ -6,13 +6,13 @@ from mmdet3d.datasets import NuScenesDataset
 from mmdet3d.registry import DATASETS
 
 from .broken import SkipsBroken
-from .detection_paths import ChecksPaths
+from .detection_infos import ChecksInfos
 from .infos import require_info_file
 from .samplers import SeededDraws
 
 
 @DATASETS.register_module()
-class NuScenesDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, NuScenesDataset):
+class NuScenesDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, NuScenesDataset):
     """mmdet3d's NuScenesDataset, whose info file may come from elsewhere.
 
     Args:
@@ -22,7 +22,7 @@ class NuScenesDetectionDataset(SeededDraws, SkipsBroken, ChecksPaths, NuScenesDa
 
     Raises:
         FileNotFoundError: without the info file, saying which command makes it.
-        ValueError: if a path leads out of the data root.
+        ValueError: if a path leads out of the data root, or a box has no volume.
     """
 
     def load_data_list(self) -> list[dict]:
