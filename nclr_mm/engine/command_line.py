@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -94,7 +95,7 @@ def read_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
         options: key -> value, where ``a.b.0`` is a key within dicts and lists.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if there is no such file, or no folder that takes temporary files.
         ValueError: if it cannot be read, or an option does not fit it.
     """
     package, named, inner = str(path).partition('::')
@@ -102,6 +103,7 @@ def read_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
         path = Path(__file__).parents[1] / '.mim/configs' / inner
     if not Path(path).is_file():
         raise FileNotFoundError(f'There is no config {path}.')
+    tempfile.gettempdir()  # where mmengine puts a copy; its own error says nothing of it
     try:
         config = Config.fromfile(str(path))
     except Exception as error:  # it may raise anything

@@ -82,6 +82,13 @@ def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files,
     assert 'File too large' in capsys.readouterr().err
 
 
+def test_no_folder_that_takes_temporary_files(config, monkeypatch, limit_files):
+    monkeypatch.setattr('tempfile.tempdir', None)
+    limit_files(0)
+    with pytest.raises(FileNotFoundError, match='No usable temporary directory found'):
+        read_config(config)
+
+
 def test_there_is_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no config .*gone\.py'):
         read_config(tmp_path / 'gone.py')

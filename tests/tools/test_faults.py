@@ -83,11 +83,11 @@ def test_a_full_disk(train_on_a_small_disk, folder, size, interval):
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
-def test_files_that_take_nothing_from_the_start(repo, folder, tool):
-    """The first line of the log does not fit; ``ulimit`` stands for a disk that is full."""
+def test_a_log_that_does_not_fit_from_the_start(repo, folder, tool):
+    """Files get no larger than one KiB, as on a disk that is full."""
     program = [sys.executable, str(repo / 'tools' / tool), 'tiny.py', '--work-dir', 'out']
     done = subprocess.run(
-        ['bash', '-c', 'ulimit -f 0 && exec "$@"', 'bash', *program],
+        ['bash', '-c', 'ulimit -f 1 && exec "$@"', 'bash', *program],
         env=environment(repo, folder),
         capture_output=True,
         text=True,
@@ -98,7 +98,7 @@ def test_files_that_take_nothing_from_the_start(repo, folder, tool):
         'before is whole; once there is space, train.py goes on with --resume.\n'
     )
     left = [path for path in folder.glob('out/**/*') if not path.is_dir()]
-    assert [path.suffix for path in left] == ['.log'] and not left[0].stat().st_size
+    assert [path.suffix for path in left] == ['.log']
 
 
 @pytest.mark.slow
