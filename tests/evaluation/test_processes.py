@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet3d.registry import METRICS
+from mmdet3d.structures import LiDARInstance3DBoxes
+from mmengine import dump
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
@@ -87,4 +89,65 @@ def test_each_sample_counts_once(tmp_path, name, number, size, batch_size):
     expected = evaluate(name, size, 1)
     assert len(expected) >= 4 and len(set(expected.values())) >= 4
     for found in run_in_processes(evaluate, number, tmp_path / 'run', name, size, batch_size):
+        assert found == expected
+
+
+LIDAR2CAM = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+CAM2IMG = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+#: lengths, heights, widths in metres
+SIZES = dict(Car=(4.0, 1.5, 1.6), Pedestrian=(0.8, 1.8, 0.6))
+
+
+def street(sample: int) -> dict:
+    """A frame in mmdet3d's info form; boxes in the camera: x, y, z, length, height, width, yaw."""
+    rng = np.random.default_rng([1, sample])
+    objects = []
+    for label, (length, height, width) in enumerate(SIZES.values()):
+        for i in range(1 + sample % 3):
+            x, z = 6.0 * i - 3 - 2 * label, rng.uniform(10, 25)
+            box = [x, 1.7, z, length, height, width, -np.pi / 2]
+            # The face that the camera sees.
+            near = np.array([x - width / 2, 1.7 - height, x + width / 2, 1.7]) / (z - length / 2)
+            corners = (700 * near + [600, 180, 600, 180]).tolist()
+            objects.append(dict(bbox=corners, bbox_label=label, bbox_3d=box, score=0.0))
+            objects[-1].update(truncated=0.0, occluded=0, alpha=0.3)
+    image = dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM, height=375, width=1242)
+    return dict(sample_idx=100 + sample, images=dict(CAM2=image), instances=objects)
+
+
+def detected(sample: int) -> dict:
+    """Most of the objects of a frame, shifted, with scores that are all different."""
+    rng = np.random.default_rng([2, sample])
+    objects = [o for o in street(sample)['instances'] if rng.uniform() < 0.8]
+    boxes = [o['bbox_3d'] for o in objects]
+    # The camera looks along the LiDAR's x; boxes of the LiDAR are told by length, width, height.
+    boxes = [[z + rng.normal(0, 0.2), -x, -y, le, w, h, 0] for x, y, z, le, h, w, _ in boxes]
+    found = dict(
+        bboxes_3d=LiDARInstance3DBoxes(torch.tensor(boxes).reshape(-1, 7)),
+        scores_3d=torch.from_numpy(rng.uniform(0.1, 1, len(objects))),
+        labels_3d=torch.tensor([o['bbox_label'] for o in objects], dtype=torch.long),
+    )
+    return dict(sample_idx=sample, pred_instances_3d=found, pred_instances={})
+
+
+def evaluate_kitti(infos: str, size: int, batch_size: int) -> dict:
+    init_default_scope('mmdet3d')
+    metric = METRICS.build(dict(type='KittiDetectionMetric', ann_file=infos, repeats=20))
+    metric.dataset_meta = dict(classes=list(SIZES))
+    indices = iter(DefaultSampler(range(size), shuffle=False))
+    while batch := list(itertools.islice(indices, batch_size)):
+        metric.process({}, [detected(index) for index in batch])
+    return metric.evaluate(size)
+
+
+@pytest.mark.slow  # the evaluation is compiled in each process
+def test_each_frame_of_kitti_counts_once(tmp_path):
+    size = 5
+    infos = str(tmp_path / 'infos.pkl')
+    categories = {name: label for label, name in enumerate(SIZES)}
+    frames = [street(index) for index in range(size)]
+    dump(dict(metainfo=dict(categories=categories), data_list=frames), infos)
+    expected = evaluate_kitti(infos, size, 1)
+    assert len({value for value in expected.values() if 5 < value < 95}) >= 5
+    for found in run_in_processes(evaluate_kitti, 2, tmp_path / 'run', infos, size, 2):
         assert found == expected
