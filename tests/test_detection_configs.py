@@ -69,6 +69,8 @@ def test_runs_can_be_had_again(path):
     assert cfg.default_hooks.left_out_counts.type == 'LeftOutCountsHook'
     assert cfg.train_dataloader.sampler.type.startswith('Seeded')
     assert cfg.randomness.seed == 0
+    data = cfg.train_dataloader.dataset
+    assert data.get('dataset', data).pipeline[-1].type == 'PackLidarInputs'
     assert cfg.model.data_preprocessor.type == 'CheckedDet3DDataPreprocessor'
     assert 'LoadPointsFromFile' not in str(
         [cfg[f'{n}_dataloader'] for n in ('train', 'val', 'test')]
@@ -93,7 +95,10 @@ def test_official_leaves(path):
     original = theirs.train_dataloader.dataset.dataset.pipeline
     loader = dict(type='LoadLidarPoints', allow_empty=True)
     assert data.pipeline[0] == sampling_loader(data) == loader
-    assert without_scope(data.pipeline[3:]) == without_scope(original[3:])
+    assert without_scope(data.pipeline[3:-1]) == without_scope(original[3:-1])
+    assert without_scope(dict(data.pipeline[-1], type='Pack3DDetInputs')) == without_scope(
+        original[-1]
+    )
     assert cfg.val_dataloader.dataset.pipeline[0] == loader
     val, tested = (c.val_dataloader.dataset.pipeline[1:] for c in (cfg, theirs))
     assert without_scope(val) == without_scope(tested)

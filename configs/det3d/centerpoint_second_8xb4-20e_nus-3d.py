@@ -37,12 +37,13 @@ load_points = [
     dict(type='ScalePointIntensity', scale=1 / 255),  # nuScenes stores 0 to 255
 ]
 within = dict(point_cloud_range=voxel_range)
-# Their first two stages load points of ten sweeps.
+# Their first two stages load points of ten sweeps, the last packs.
 train_pipeline = load_points + [
     dict(stage, **within) if stage['type'] in ('PointsRangeFilter', 'ObjectRangeFilter') else stage
-    for stage in _base_.train_pipeline[2:]
+    for stage in _base_.train_pipeline[2:-1]
     if stage['type'] != 'ObjectSample'
 ]
+train_pipeline += [dict(_base_.train_pipeline[-1], type='PackLidarInputs')]
 test_pipeline = [
     *load_points,
     dict(type='PointsRangeFilter', **within),

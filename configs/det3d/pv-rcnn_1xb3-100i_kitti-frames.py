@@ -6,7 +6,7 @@ peak = 3e-3
 frames = dict(ann_file='kitti_infos_trainval.pkl', indices=3)
 # Without what varies them: sampled objects, noise, mirror images, rotation.
 plain = ['LoadLidarPoints', 'LoadAnnotations3D', 'PointsRangeFilter', 'ObjectRangeFilter']
-plain += ['PointShuffle', 'Pack3DDetInputs']
+plain += ['PointShuffle', 'PackLidarInputs']
 train_pipeline = [s for s in _base_.train_pipeline if s['type'] in plain]
 
 # Statistics that keep up with 100 steps.

@@ -8,11 +8,12 @@ model = dict(
 # Of a scan only what the camera sees is left, which may be nothing.
 load_points = dict(type='LoadLidarPoints', allow_empty=True)
 db_sampler = dict(_base_.db_sampler, type='CheckedDataBaseSampler', points_loader=load_points)
-# Their first stage loads points.
+# Their first stage loads points, the last packs.
 train_pipeline = [load_points] + [
     dict(stage, db_sampler=db_sampler) if stage['type'] == 'ObjectSample' else stage
-    for stage in _base_.train_pipeline[1:]
+    for stage in _base_.train_pipeline[1:-1]
 ]
+train_pipeline += [dict(_base_.train_pipeline[-1], type='PackLidarInputs')]
 test_pipeline = [load_points, *_base_.test_pipeline[1:]]
 train_dataloader = dict(
     sampler=dict(type='SeededDefaultSampler'),

@@ -1,7 +1,7 @@
 # nuScenes-lidarseg, 16 classes. Augmentation as in the official fine-tuning: a turn about z, flips.
 dataset_type = 'NuScenesSegmentationDataset'
 data_root = 'data/nuscenes/'
-meta_keys = ['sample_name', 'token', 'lidar_token', 'lidar_path', 'num_unmeasured_points']
+meta_keys = ['sample_name', 'token', 'lidar_token', 'lidar_path']
 
 load_pipeline = [
     dict(type='LoadLidarPoints', load_dim=5, use_dim=4),
@@ -44,7 +44,7 @@ tta_transforms = [
         for angle in (0.0, 1.57079633)
     ],
 ]
-train_pack = dict(type='Pack3DDetInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys)
+train_pack = dict(type='PackLidarInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys)
 test_pack = dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys)
 train_pipeline = [*load_pipeline, *augmentation, train_pack]
 test_pipeline = [*load_pipeline, test_pack]

@@ -5,7 +5,7 @@ train_pipeline = [
     *load_pipeline,
     *_base_.train_pipeline[len(load_pipeline) : -1],
     dict(
-        type='Pack3DDetInputs',
+        type='PackLidarInputs',
         keys=['points', 'pts_semantic_mask', 'pts_instance_mask'],
         meta_keys=_base_.meta_keys,
     ),

@@ -2,13 +2,13 @@
 _base_ = ['./nus-lidarseg.py']
 dataset_type = 'SemanticKittiSegmentationDataset'
 data_root = 'data/semantickitti/'
-meta_keys = ['sample_name', 'lidar_path', 'num_unmeasured_points']
+meta_keys = ['sample_name', 'lidar_path']
 
 load_pipeline = [
     dict(type='LoadLidarPoints', load_dim=4, use_dim=4),
     dict(type='LoadPointLabels'),
 ]
-train_pack = dict(type='Pack3DDetInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys)
+train_pack = dict(type='PackLidarInputs', keys=['points', 'pts_semantic_mask'], meta_keys=meta_keys)
 test_pack = dict(type='Pack3DDetInputs', keys=['points'], meta_keys=meta_keys)
 train_pipeline = [*load_pipeline, *_base_.augmentation, train_pack]
 test_pipeline = [*load_pipeline, test_pack]

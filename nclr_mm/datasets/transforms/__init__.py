@@ -9,7 +9,7 @@ from .images import (
 from .labels import LoadPointLabels
 from .loading import LoadCalibratedImages, LoadLidarPoints
 from .object_sampling import CheckedDataBaseSampler
-from .packing import PackCalibrationInputs
+from .packing import PackCalibrationInputs, PackLidarInputs
 from .perturbation import RigidPerturbation
 from .points import ScalePointIntensity
 
@@ -20,6 +20,7 @@ __all__ = [
     'LoadLidarPoints',
     'LoadPointLabels',
     'PackCalibrationInputs',
+    'PackLidarInputs',
     'PhotoMetricJitter',
     'RandomCropResizeImages',
     'RandomFlipImages',

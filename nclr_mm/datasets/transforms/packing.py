@@ -8,14 +8,28 @@ from mmdet3d.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class PackCalibrationInputs(Pack3DDetInputs):
-    """mmdet3d's Pack3DDetInputs, for the cameras of a rig.
+class PackLidarInputs(Pack3DDetInputs):
+    """mmdet3d's Pack3DDetInputs, for points of ``LoadLidarPoints``.
 
-    Beside ``meta_keys`` it packs ``num_unmeasured_points``, counted by ``LoadLidarPoints``, and
-    the metainfo ``rig2cam`` (V, 4, 4), the relative poses of the cameras: it takes the frame of the
-    first camera to each camera, and so holds nothing of the pose that is looked for. It comes from
-    ``lidar2cam``, unless ``results`` has a ``rig2cam`` of its own, which may be None where the
-    relative poses are not known.
+    Beside ``meta_keys`` it packs ``num_unmeasured_points``, which that counts.
+
+    Args:
+        kwargs: arguments of :class:`mmdet3d.datasets.transforms.Pack3DDetInputs`.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.meta_keys = (*self.meta_keys, 'num_unmeasured_points')
+
+
+@TRANSFORMS.register_module()
+class PackCalibrationInputs(PackLidarInputs):
+    """PackLidarInputs, for the cameras of a rig.
+
+    Beside these it packs the metainfo ``rig2cam`` (V, 4, 4), the relative poses of the cameras: it
+    takes the frame of the first camera to each camera, and so holds nothing of the pose that is
+    looked for. It comes from ``lidar2cam``, unless ``results`` has a ``rig2cam`` of its own, which
+    may be None where the relative poses are not known.
 
     Args:
         kwargs: arguments of :class:`mmdet3d.datasets.transforms.Pack3DDetInputs`.
@@ -26,7 +40,7 @@ class PackCalibrationInputs(Pack3DDetInputs):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.meta_keys = (*self.meta_keys, 'rig2cam', 'num_unmeasured_points')
+        self.meta_keys = (*self.meta_keys, 'rig2cam')
 
     def pack_single_results(self, results: dict) -> dict:
         sizes = {image.shape[1::-1] for image in results.get('img', ())}
