@@ -477,7 +477,11 @@ def test_case(name, trained, tmp_path):
     spoil(rig)
     rig.write(tmp_path)
     if message is None:
-        step(trained, load(tmp_path))
+        samples = load(tmp_path)
+        for sample, scan in zip(samples, rig.scans, strict=True):
+            measured = np.isfinite(scan.astype(np.float32)[:, :3]).all(axis=1)
+            assert sample['data_samples'].num_unmeasured_points == (~measured).sum()
+        step(trained, samples)
         return
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         step(trained, load(tmp_path))
