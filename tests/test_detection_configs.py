@@ -129,18 +129,21 @@ def test_overfitting_changes_the_data_and_the_schedule_alone(path):
     assert cfg.val_evaluator.ann_file.endswith(data.ann_file)
 
 
-def test_centerpoint_differs_from_theirs_in_the_class_of_its_data_sets():
-    """The class checks paths; what it is given but the pipeline is theirs."""
+def test_the_data_of_centerpoint_are_theirs():
+    """But for the pipeline, classes that check and that hand on seeds, and the sampler's seeds."""
     ours = Config.fromfile(CONFIGS / 'det3d/centerpoint_second_8xb4-20e_nus-3d.py')
     theirs = their_config(
         'mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py'
     )
     for split in ('train', 'val', 'test'):
         pair = [without_scope(cfg[f'{split}_dataloader']) for cfg in (ours, theirs)]
-        for loader, kind in zip(pair, ('NuScenesDetectionDataset', 'NuScenesDataset')):
+        for loader, prefixes in zip(pair, (('NuScenesDetection', 'Seeded'), ('NuScenes', ''))):
             inner = loader['dataset']['dataset'] if split == 'train' else loader['dataset']
-            assert inner.pop('type') == kind
+            assert inner.pop('type') == f'{prefixes[0]}Dataset'
             inner.pop('pipeline')
+            if split == 'train':
+                assert loader['dataset'].pop('type') == f'{prefixes[1]}CBGSDataset'
+                assert loader['sampler'].pop('type') == f'{prefixes[1]}DefaultSampler'
         assert pair[0] == pair[1]
 
 
