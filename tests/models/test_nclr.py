@@ -200,16 +200,6 @@ def test_names_in_the_state_dict_are_those_of_mmdet3d():
     assert own == theirs and own
 
 
-def test_autocast_keeps_geometry_in_float32():
-    torch.manual_seed(0)
-    model = small_model(with_pose_loss=True, keypoints=dict(thresholds=(0.0,))).train()
-    data = batch(model, [cloud(300)])
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = model(**data, mode='loss')
-    assert all(v.isfinite() for v in losses.values())
-    assert all(v.dtype == torch.float32 for v in losses.values())
-
-
 @pytest.mark.parametrize('features', ['fused', 'backbone'])
 def test_features_are_kept_when_asked_for(features):
     """Those that were matched: a match's similarity is the product of its two features."""
