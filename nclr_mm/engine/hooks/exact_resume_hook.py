@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmdet3d.registry import HOOKS
-from mmengine.dist import get_rank
+from mmengine.dist import broadcast, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
@@ -39,6 +39,9 @@ class ExactResumeHook(Hook):
     of the step, on each process, so that no state of a generator needs to be kept; and lets the
     samplers of :mod:`nclr_mm.datasets.samplers` go on where the checkpoint was written, in runs
     that count iterations, where mmengine loads all earlier batches again to be rid of them.
+
+    Checkpoints hold the statistics of batch norms that the first process of several has. Before a
+    validation all take these, so that what is validated is what is saved.
     """
 
     priority = 'LOW'  # after DistSamplerSeedHook, which sets the sampler's round
@@ -60,3 +63,8 @@ class ExactResumeHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed what this step draws."""
         seed_generators(runner.seed, get_rank(), _TRAINING + runner.iter)
+
+    def before_val_epoch(self, runner) -> None:
+        """Give all processes the buffers of the first."""
+        for buffer in runner.model.buffers():
+            broadcast(buffer)
