@@ -356,8 +356,9 @@ IMAGES = {
     'text': (b'no image', 'front1.png is not a readable image'),
     'a PNG cut in its header': (encoded(NOISE)[:20], 'front1.png is not a readable image'),
     'a JPEG cut in its header': (encoded(NOISE, '.jpg')[:100], 'front1.png is not a readable'),
-    'a bomb': (png_header(2**31 - 1, 2**31 - 1), 'front1.png is not a readable image'),
-    'a bomb of 65535x65535': (png_header(65535, 65535), 'front1.png is not a readable image'),
+    'a bomb': (png_header(2**31 - 1, 2**31 - 1), 'front1.png is too large'),
+    'a bomb of 65535x65535': (png_header(65535, 65535), 'front1.png is too large'),
+    'a bomb of 8193x8192': (png_header(8193, 8192), 'front1.png is too large'),
     'missing': (None, 'The image .*front1.png does not exist'),
 }
 for name, (image, message) in IMAGES.items():

@@ -12,7 +12,7 @@ from torch import nn
 
 from nclr_mm.calibration import CameraCheck, CheckedFrame, EdgeFrame, check_camera
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.datasets.checks import check_size, read_image
+from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.scans import read_scan
 
 from .looks import Looker
@@ -82,9 +82,7 @@ def look_at_drive(
 
 
 def _image(camera: Mapping) -> np.ndarray:
-    image = read_image(camera['img_path'])
-    check_size(image, (camera['width'], camera['height']), camera['img_path'])
-    return image
+    return read_image(camera['img_path'], size=(camera['width'], camera['height']))
 
 
 def _edges_of(lidar: Mapping, camera: Mapping) -> tuple[EdgeFrame, np.ndarray]:

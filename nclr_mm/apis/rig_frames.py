@@ -11,7 +11,7 @@ from torch import nn
 
 from nclr_mm.calibration import Intrinsics, read_drive
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.datasets.checks import check_size, read_image
+from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.scans import SCAN_SUFFIXES, read_scan
 from nclr_mm.engine.command_line import build_dataset
 
@@ -31,10 +31,7 @@ _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 def read_camera(intrinsics: Intrinsics, path: str | os.PathLike) -> np.ndarray:
     """An image without distortion, of the size that its intrinsics are for."""
-    image = read_image(path)
-    if intrinsics.size is not None:
-        check_size(image, intrinsics.size, path)
-    return intrinsics.undistort(image)
+    return intrinsics.undistort(read_image(path, size=intrinsics.size))
 
 
 def frames_of_files(
@@ -204,12 +201,8 @@ def _reader(path: str | os.PathLike, columns: int | None) -> Callable[[], np.nda
 
 
 def _image_reader(camera: dict) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
-        image = read_image(camera['img_path'])
-        check_size(image, (camera['width'], camera['height']), camera['img_path'])
-        return image
-
-    return read
+    size = camera['width'], camera['height']
+    return lambda: read_image(camera['img_path'], size=size)
 
 
 def _camera_reader(intrinsics: Intrinsics, path: str | os.PathLike) -> Callable[[], np.ndarray]:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from os import PathLike, fspath
 from os.path import isdir, isfile
+from typing import IO
 
 import cv2
 import numpy as np
+from numpy.lib import format as npy
+from PIL import Image
 
 # Published calibrations are rounded to 7 to 12 digits; a wrong matrix is off by far more.
 RIGID_TOLERANCE = 1e-3
 
-# Bytes of an unpacked archive of labels: those of 500 million points.
-MAX_UNPACKED = 2**30
-
+# Of an image: 8192 x 8192, 192 MiB when decoded. Cameras of vehicles have up to 12 million.
+MAX_PIXELS = 2**26
 
 #: what NumPy, zipfile and zlib raise for broken archives and other files
 BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(RecursionError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 
 
@@ -67,72 +70,130 @@ def check_intrinsics(matrices: np.ndarray, name: str) -> np.ndarray:
     return matrices
 
 
-def read_image(path: str | PathLike, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+def image_size(path: str | PathLike) -> tuple[int, int]:
+    """(height, width) of an image from its header alone; nothing is decoded.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no readable image, or of more than ``MAX_PIXELS`` pixels.
+    """
+    if not isfile(path):
+        what = 'is a folder' if isdir(path) else 'does not exist'
+        raise FileNotFoundError(f'The image {fspath(path)} {what}.')
+    limit = f'an image may have {MAX_PIXELS} pixels'
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f'{fspath(path)} is too large, {limit}: {error}') from error
+    except Exception as error:  # readers of damaged files raise whatever comes up
+        raise ValueError(f'{fspath(path)} is not a readable image.') from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f'{fspath(path)} is too large, {limit}: it is {width}x{height}.')
+    return height, width
+
+
+def read_image(
+    path: str | PathLike, flags: int = cv2.IMREAD_COLOR, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """Read an image as uint8 BGR (H, W, 3).
 
     Grey images are repeated in the three channels, alpha is dropped, 16 bits become 8. An
     orientation tag is ignored: the calibration belongs to the pixels as they are stored.
 
+    Args:
+        path: a file that Pillow, which reads its header, and OpenCV, which decodes it, know.
+        flags: of OpenCV, which may ask for a reduced size.
+        size: (width, height) of the whole image that its calibration is for; None if unknown.
+
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be decoded.
+        ValueError: if it is of another size or of more than ``MAX_PIXELS`` pixels, before it is
+            decoded, or if it cannot be decoded.
     """
-    if not isfile(path):
-        what = 'is a folder' if isdir(path) else 'does not exist'
-        raise FileNotFoundError(f'The image {fspath(path)} {what}.')
+    height, width = image_size(path)
+    if size is not None and (width, height) != tuple(size):
+        raise ValueError(
+            f'{fspath(path)} is {width}x{height}, but its calibration is for {size[0]}x{size[1]}.'
+        )
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
-    image = None
-    reason = ''
-    if data.size:
-        try:
-            image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as error:  # of more pixels than OpenCV takes, 2^30
-            reason = f': {error.err}'
+    try:
+        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ValueError(f'{fspath(path)} is not a readable image: {error.err}.') from error
     if image is None:
-        raise ValueError(f'{fspath(path)} is not a readable image{reason}.')
+        raise ValueError(f'{fspath(path)} is not a readable image.')
+    # OpenCV turns some TIFF files by their tags, and mistakes the size where it reduces them.
+    if size is not None and image.shape[0] * width != image.shape[1] * height:
+        raise ValueError(
+            f'{fspath(path)} is {width}x{height}, but was decoded as {image.shape[1]}x'
+            f'{image.shape[0]}; store it as it is seen, without a tag that turns it.'
+        )
     return image
 
 
-def check_size(
-    image: np.ndarray, size: tuple[int, int], path: str | PathLike, reduce: int = 1
-) -> None:
-    """Raise ValueError unless an image is of the (width, height) that its calibration is for.
-
-    Args:
-        image: (H, W, ...), decoded at 1 / ``reduce`` of its size.
-        size: of the whole image.
-        path: its file, which the message names.
-        reduce: see above.
-    """
-    found = image.shape[1] * reduce, image.shape[0] * reduce
-    if found != tuple(size):
-        raise ValueError(
-            f'{fspath(path)} is {found[0]}x{found[1]}, but its calibration is for '
-            f'{size[0]}x{size[1]}.'
-        )
-
-
-def read_label_archive(path: str | PathLike) -> np.ndarray:
-    """The array ``data`` of an ``.npz`` file, as panoptic nuScenes stores labels.
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array in NumPy's format; the file is left where its content begins.
 
     Raises:
-        ValueError: if it cannot be read, would unpack to more than ``MAX_UNPACKED`` bytes, or holds
-            no such array.
+        ValueError: if it is none, or of a later version than 1.0, whose headers may be of any size;
+            NumPy writes these for names of fields beyond Latin-1.
+    """
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError('it is of the version {}.{} of .npy, expected 1.0'.format(*version))
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    return shape, dtype
+
+
+def check_label_number(path: str | PathLike, labels: int, points: int, scan: str) -> None:
+    """Raise ValueError unless a file has a label for each of the points of ``scan``."""
+    if labels != points:
+        raise ValueError(f'{fspath(path)} labels {labels} points, but {scan} has {points}.')
+
+
+def read_label_archive(path: str | PathLike, points: int, scan: str = 'the scan') -> np.ndarray:
+    """The array ``data`` of an ``.npz`` file, as panoptic nuScenes stores labels.
+
+    The header of the array is read first; what does not fit is not unpacked.
+
+    Args:
+        path: the file.
+        points: of the scan, N.
+        scan: what the error calls it.
+
+    Returns:
+        (N,) integers.
+
+    Raises:
+        ValueError: if it cannot be read, holds no such array, or one of another number of labels.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_UNPACKED:
-            raise ValueError(f'it unpacks to {unpacked} bytes, more than labels of any scan')
-        with np.load(path, allow_pickle=False) as content:
-            labels = content['data']
-        len(labels)
-        return labels
-    except (*BROKEN_ARCHIVE, TypeError, AttributeError) as error:
+            number = _number_of_labels(archive)
+            labels = None
+            if number == points:
+                with archive.open('data.npy') as member:
+                    labels = npy.read_array(member, allow_pickle=False)
+    except BROKEN_ARCHIVE as error:
         raise ValueError(
             f"{fspath(path)} is no readable .npz file with an array 'data' of labels: {error}."
         ) from error
+    check_label_number(path, number, points, scan)
+    return labels
+
+
+def _number_of_labels(archive: zipfile.ZipFile) -> int:
+    entry = archive.getinfo('data.npy')
+    # The other methods unpack blocks of any size at once; NumPy writes these two.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError('it is not compressed as NumPy does it')
+    with archive.open(entry) as member:
+        shape, dtype = read_npy_header(member)
+    if len(shape) != 1 or dtype.kind not in 'iu':
+        raise ValueError(f'expected whole numbers of the shape (N,), got {dtype} {shape}')
+    return shape[0]
 
 
 def _finite(matrices: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
+from .checks import read_npy_header
+
 __all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_and_count', 'read_scan']
+
+# Bytes of the points of a compressed scan, whose size does not tell how many there are: 32 million
+# points of 32 bytes. A turn of a LiDAR has up to a million.
+MAX_UNPACKED = 2**30
+
+# LZF, the compression of PCD, makes of 3 bytes at most 264.
+_LZF_RATIO = 88
+
+# Of a point of PCD; the longest of PCL's descriptors have 1344.
+_MAX_VALUES = 2**16
 
 # Names of the intensity in PCD, PLY and structured arrays, in the order they are looked for.
 INTENSITIES = ('intensity', 'scalar_intensity', 'reflectivity', 'reflectance', 'remission', 'i')
@@ -34,7 +48,9 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
     Raises:
         FileNotFoundError: if there is no such file.
         ImportError: if the package that reads the format is missing, saying which.
-        ValueError: if the file is damaged, of another form, or holds no point.
+        ValueError: if the file is damaged, of another form, holds no point, or needs more memory
+            than there is; and, before it is read, if its header speaks of more points than it can
+            hold, or of more than ``MAX_UNPACKED`` bytes of compressed ones.
     """
     return read_and_count(path, columns)[0]
 
@@ -54,8 +70,12 @@ def read_and_count(path: str | os.PathLike, columns: int | None = None) -> tuple
     else:
         try:
             points = reader(path)
-        except (ImportError, MemoryError):
+        except ImportError:
             raise
+        except MemoryError as error:  # lists of PLY and chunks of LAZ have lengths of their own
+            raise ValueError(
+                f'{path}, of {path.stat().st_size} bytes, needs more memory than there is.'
+            ) from error
         except Exception as error:  # readers of damaged files raise whatever comes up
             # Some give a page; the first line says what is wrong.
             reason = (str(error).splitlines() or [repr(error)])[0].rstrip('.:')
@@ -102,17 +122,33 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
     return values.reshape(-1, fitting[0])[:, :4]
 
 
+def _check_room(path: Path, count: int, row: int, offset: int, what: str = 'points') -> None:
+    """Raise ValueError unless a file has room for ``count`` rows of ``row`` bytes at ``offset``."""
+    size = path.stat().st_size
+    if count < 0 or count * max(row, 1) > size - offset:
+        raise ValueError(
+            f'its header says {count} {what} of at least {max(row, 1)} bytes, which a file of '
+            f'{size} bytes cannot hold'
+        )
+
+
+def _check_unpacked(path: Path, count: int, row: int) -> None:
+    if count * row > MAX_UNPACKED:
+        raise ValueError(
+            f'its header says {count} points of {row} bytes, compressed to {path.stat().st_size}; '
+            f'at most {MAX_UNPACKED} bytes are unpacked'
+        )
+
+
 def _read_npy(path: Path) -> np.ndarray:
     with open(path, 'rb') as file:
-        if file.read(6) != b'\x93NUMPY':
-            raise ValueError("it does not begin as numpy's files do")
+        shape, dtype = read_npy_header(file)
+        _check_room(path, math.prod(shape), dtype.itemsize, file.tell(), 'values')
     array = np.load(path, allow_pickle=False)
-    if array.dtype.names:
-        return _columns(array.ravel().__getitem__, array.dtype.names)
-    if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in 'fiu':
-        raise ValueError(
-            f'expected numbers of the shape (N, >= 3), got {array.dtype} {array.shape}.'
-        )
+    if dtype.names:
+        return _columns(array.ravel().__getitem__, dtype.names)
+    if len(shape) != 2 or shape[1] < 3 or dtype.kind not in 'fiu':
+        raise ValueError(f'expected numbers of the shape (N, >= 3), got {dtype} {shape}.')
     if array.shape[1] == 3:
         array = np.column_stack([array, np.zeros(len(array), array.dtype)])
     return array[:, :4]
@@ -120,20 +156,99 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_pcd(path: Path) -> np.ndarray:
     pypcd4 = _needed('pypcd4', '.pcd')
+    _check_pcd(path, pypcd4.MetaData.parse_header)
     cloud = pypcd4.PointCloud.from_path(path)
     return _columns(lambda name: cloud.numpy((name,))[:, 0], cloud.fields)
 
 
+def _check_pcd(path: Path, parse_header: Callable) -> None:
+    with open(path, 'rb') as file:
+        lines: list[str] = []
+        # As pypcd4 does it, so that both see the same header.
+        for line in map(bytes.strip, file):
+            if line and not line.startswith(b'#'):
+                lines.append(line.decode('utf-8'))
+                if line.startswith(b'DATA') or len(lines) >= 10:
+                    break
+        offset = file.tell()
+        sizes = file.read(8)
+    header = parse_header(lines)
+    values = sum(header.count)
+    if values > _MAX_VALUES:
+        raise ValueError(f'its header says {values} values a point, more than {_MAX_VALUES}')
+    row = sum(size * count for size, count in zip(header.size, header.count))
+    kind = header.data.value
+    if kind == 'ascii':  # a digit and what parts it from the next, but for the last
+        _check_room(path, header.points, 2 * values, offset - 1)
+    elif kind == 'binary':
+        _check_room(path, header.points, row, offset)
+    elif header.points:
+        _check_unpacked(path, header.points, row)
+        packed, unpacked = struct.unpack('<II', sizes)
+        _check_room(path, packed, 1, offset + 8, 'compressed parts')
+        if unpacked != header.points * row or unpacked > packed * _LZF_RATIO:
+            raise ValueError(
+                f'its header says {header.points} points of {row} bytes, its compressed part '
+                f'{unpacked} bytes in {packed}, which does not fit'
+            )
+
+
 def _read_ply(path: Path) -> np.ndarray:
     plyfile = _needed('plyfile', '.ply')
+    with open(path, 'rb') as file:
+        header = plyfile.PlyData._parse_header(file)
+        for element in header:
+            sizes = [
+                np.dtype(
+                    p.list_dtype()[0] if isinstance(p, plyfile.PlyListProperty) else p.dtype()
+                ).itemsize
+                for p in element.properties
+            ]
+            # In text a digit and what parts it from the next; the last may end with the file.
+            row, offset = (2 * len(sizes), -1) if header.text else (sum(sizes), 0)
+            what = f'rows of {element.name!r}'
+            _check_room(path, element.count, row, file.tell() + offset, what)
     vertex = plyfile.PlyData.read(str(path))['vertex']
     return _columns(lambda name: vertex[name], (p.name for p in vertex.properties))
 
 
 def _read_las(path: Path) -> np.ndarray:
     laspy = _needed('laspy', '.las and .laz')
-    cloud = laspy.read(path)
-    return np.column_stack([cloud.x, cloud.y, cloud.z, cloud.intensity])
+    with open(path, 'rb') as file:
+        start = file.read(104)
+    # laspy reads what stands before the points without looking at the size; a record has 54 bytes.
+    _check_room(path, int.from_bytes(start[96:100], 'little'), 1, 0, 'bytes before the points')
+    _check_room(path, int.from_bytes(start[100:], 'little'), 54, len(start), 'records')
+    # Records after the points are of no use here. The parallel backend allots what the file says of
+    # the parts of a LAZ file, and ends the process where that is too much.
+    with laspy.open(path, read_evlrs=False, laz_backend=laspy.LazBackend.Lazrs) as reader:
+        header = reader.header
+        row, offset = header.point_format.size, header.offset_to_point_data
+        if header.are_points_compressed:
+            _check_unpacked(path, header.point_count, row)
+            _check_chunks(path, offset)
+        else:
+            _check_room(path, header.point_count, row, offset)
+        try:
+            cloud = reader.read_points(-1)
+        except BaseException as error:
+            if type(error).__name__ != 'PanicException':  # lazrs's, of no class of errors
+                raise
+            raise ValueError(str(error)) from error
+        return np.column_stack([cloud.x, cloud.y, cloud.z, cloud.intensity])
+
+
+def _check_chunks(path: Path, offset: int) -> None:
+    """A LAZ file's table of its parts, whose place stands before them, has room for them."""
+    with open(path, 'rb') as file:
+        file.seek(offset)
+        (table,) = struct.unpack('<q', file.read(8))
+        if table < 0:  # written without going back: it stands at the end
+            file.seek(-8, os.SEEK_END)
+            (table,) = struct.unpack('<q', file.read(8))
+        file.seek(table)
+        _, chunks = struct.unpack('<II', file.read(8))
+    _check_room(path, chunks, 1, 0, 'parts')
 
 
 def _columns(read: Callable[[str], np.ndarray], fields: Iterable[str]) -> np.ndarray:

@@ -1,51 +1,117 @@
 """Files that are more than they seem."""
 
-import io
 import pickle
 import struct
 import zipfile
+import zlib
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from nclr_mm.datasets import checks
-from nclr_mm.datasets.checks import read_label_archive
+from nclr_mm.apis import rig_frames
+from nclr_mm.apis.calibration import given_image
+from nclr_mm.calibration import Intrinsics
+from nclr_mm.datasets.checks import MAX_PIXELS, image_size, read_image, read_label_archive
+from nclr_mm.datasets.converters import common
+from nclr_mm.datasets.transforms.labels import read_labels
+from tests.memory import at_most
 
 
-def write_archive(path, header, content=b''):
+def write_archive(path, header, content=b'', method=zipfile.ZIP_DEFLATED, version=1):
     """An archive with one array of a header of one's own."""
     text = header.encode().ljust(118) + b'\n'
-    member = io.BytesIO()
-    member.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(text)) + text + content)
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('data.npy', member.getvalue())
+    size = struct.pack('<H' if version == 1 else '<I', len(text))
+    member = bytes([*b'\x93NUMPY', version, 0]) + size + text + content
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        archive.writestr('data.npy', member)
     return path
+
+
+def header_of(number, descr='<u2'):
+    return repr({'descr': descr, 'fortran_order': False, 'shape': (number,)})
 
 
 def test_labels_are_read(tmp_path):
     labels = np.arange(7, dtype=np.uint16)
     np.savez_compressed(tmp_path / 'a.npz', data=labels)
-    np.testing.assert_array_equal(read_label_archive(tmp_path / 'a.npz'), labels)
+    np.testing.assert_array_equal(read_label_archive(tmp_path / 'a.npz', 7), labels)
     # The oracle of the archives below: with a true header they are read.
-    header = "{'descr': '<u2', 'fortran_order': False, 'shape': (7,), }"
-    path = write_archive(tmp_path / 'b.npz', header, labels.tobytes())
-    np.testing.assert_array_equal(read_label_archive(path), labels)
+    path = write_archive(tmp_path / 'b.npz', header_of(7), labels.tobytes())
+    np.testing.assert_array_equal(read_label_archive(path, 7), labels)
 
 
-def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    np.savez_compressed(tmp_path / 'a.npz', data=np.zeros(1_000_000, np.uint16))
-    assert (tmp_path / 'a.npz').stat().st_size < 5000
-    monkeypatch.setattr(checks, 'MAX_UNPACKED', 1_000_000)
-    with pytest.raises(ValueError, match=r'a\.npz .* it unpacks to 2000128 bytes'):
-        read_label_archive(tmp_path / 'a.npz')
+BOMBS = {
+    'of more labels': (
+        lambda path: np.savez_compressed(path, data=np.zeros(16_000_000, np.uint16)),
+        r'a\.npz labels 16000000 points, but scan\.bin has 7\.$',
+    ),
+    'of long texts': (
+        lambda path: np.savez_compressed(path, data=np.zeros(7, '<U1000000')),
+        r'expected whole numbers of the shape \(N,\), got <U1000000 \(7,\)',
+    ),
+    'of many columns': (
+        lambda path: np.savez_compressed(path, data=np.zeros((7, 2_000_000), np.uint16)),
+        r'expected whole numbers .* got uint16 \(7, 2000000\)',
+    ),
+    'of records': (
+        lambda path: np.savez_compressed(path, data=np.zeros(7, [('a', 'u1', 4_000_000)])),
+        r'expected whole numbers of the shape \(N,\)',
+    ),
+    'with a long header': (
+        lambda path: write_archive(path, header_of(7).ljust(30_000_000), bytes(14), version=2),
+        r'of the version 2\.0 of \.npy, expected 1\.0',
+    ),
+    'that unpacks in whole blocks': (
+        lambda path: write_archive(path, header_of(7), bytes(30_000_000), zipfile.ZIP_BZIP2),
+        r'not compressed as NumPy does it',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BOMBS)
+def test_archives_that_are_more_than_labels(name, tmp_path):
+    write, message = BOMBS[name]
+    write(tmp_path / 'a.npz')
+    assert (tmp_path / 'a.npz').stat().st_size < 100_000
+    with at_most(2), pytest.raises(ValueError, match=message):
+        read_labels(str(tmp_path / 'a.npz'), 7, 'scan.bin')
+
+
+def test_what_follows_the_labels_is_not_unpacked(tmp_path):
+    labels = np.arange(7, dtype=np.uint16)
+    path = write_archive(tmp_path / 'a.npz', header_of(7), labels.tobytes() + bytes(30_000_000))
+    with at_most(2):
+        np.testing.assert_array_equal(read_label_archive(path, 7), labels)
+
+
+@pytest.mark.parametrize(('name', 'labels'), [('a.label', 2**30), ('a_lidarseg.bin', 2**32)])
+def test_label_files_of_another_size_are_not_read(name, labels, tmp_path):
+    path = tmp_path / name
+    with path.open('wb') as file:
+        file.truncate(2**32)  # takes no room on the disk
+    with (
+        at_most(1),
+        pytest.raises(ValueError, match=rf'{name} labels {labels} points, but the scan has 7\.$'),
+    ):
+        read_labels(str(path), 7)
+
+
+@pytest.mark.parametrize('header', ['(' * 200, '{' * 2000, "{'descr': '<u2'", '[' + '(' * 9000])
+def test_headers_that_cannot_be_read(header, tmp_path):
+    path = write_archive(tmp_path / 'a.npz', header)
+    with pytest.raises(ValueError, match=r'a\.npz is no readable \.npz file'):
+        read_label_archive(path, 7)
 
 
 @pytest.mark.parametrize('number', [10**6, 10**15, 10**30])
 def test_an_array_that_says_it_is_larger_than_its_file(tmp_path, number):
-    header = repr({'descr': '<u2', 'fortran_order': False, 'shape': (number,)})
-    path = write_archive(tmp_path / 'a.npz', header, b'\0' * 20)
+    path = write_archive(tmp_path / 'a.npz', header_of(number), b'\0' * 20)
     with pytest.raises(ValueError, match=r'a\.npz is no readable \.npz file'):
-        read_label_archive(path)
+        read_label_archive(path, number)
+    with pytest.raises(ValueError, match=rf'a\.npz labels {number} points, but the scan has 7'):
+        read_label_archive(path, 7)
 
 
 def test_an_array_of_objects_runs_nothing(tmp_path):
@@ -54,11 +120,91 @@ def test_an_array_of_objects_runs_nothing(tmp_path):
             return (tmp_path / 'code_was_run').mkdir, ()
 
     pickled = pickle.dumps(np.array([Boom()], dtype=object))
-    header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
-    path = write_archive(tmp_path / 'a.npz', header, pickled)
+    path = write_archive(tmp_path / 'a.npz', header_of(1, '|O'), pickled)
     with pytest.raises(ValueError, match=r'a\.npz is no readable \.npz file'):
-        read_label_archive(path)
+        read_label_archive(path, 1)
     assert not (tmp_path / 'code_was_run').exists()
     with np.load(path, allow_pickle=True) as content:  # which would have run it
         content['data']
     assert (tmp_path / 'code_was_run').is_dir()
+
+
+def write_png(path, width, height):
+    """A black image, row by row."""
+    rows = zlib.compressobj(9)
+    pixels = b''.join(rows.compress(bytes(1 + width)) for _ in range(height)) + rows.flush()
+    with path.open('wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n')
+        head = struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)
+        for kind, content in ((b'IHDR', head), (b'IDAT', pixels), (b'IEND', b'')):
+            file.write(struct.pack('>I', len(content)) + kind + content)
+            file.write(struct.pack('>I', zlib.crc32(kind + content)))
+    return path
+
+
+READERS = {
+    'of no known size': read_image,
+    'of that size': lambda path: read_image(path, size=said_size(path)),
+    'calibrate': lambda path: given_image(str(path), '0'),
+    'a rig': lambda path: rig_frames.read_camera(Intrinsics(np.eye(3), np.zeros(0)), path),
+    'create_data': common.check_image,
+    'create_data, the size': common.image_size,
+}
+
+
+def said_size(path):
+    return struct.unpack('>II', path.read_bytes()[16:24])
+
+
+@pytest.fixture(scope='module', params=[(16000, 16000), (8193, 8192), (2**26, 2)], ids=str)
+def large(request, tmp_path_factory):
+    return write_png(tmp_path_factory.mktemp('large') / 'a.png', *request.param)
+
+
+@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_large_images_are_not_decoded(reader, large):
+    assert large.stat().st_size < 300_000
+    message = r'a\.png is too large, an image may have 67108864 pixels: '
+    with at_most(8), pytest.raises(ValueError, match=message):
+        READERS[reader](large)
+
+
+def test_the_largest_image_is_decoded(tmp_path):
+    assert MAX_PIXELS == 8192 * 8192
+    assert read_image(write_png(tmp_path / 'a.png', 8192, 8192)).shape == (8192, 8192, 3)
+
+
+def test_an_image_of_another_size_is_not_decoded(tmp_path):
+    path = write_png(tmp_path / 'a.png', 4000, 4000)
+    with (
+        at_most(2),
+        pytest.raises(
+            ValueError, match=r'a\.png is 4000x4000, but its calibration is for 400x300\.$'
+        ),
+    ):
+        read_image(path, size=(400, 300))
+    with at_most(2), pytest.raises(ValueError, match='its calibration is for 4000x3999'):
+        rig_frames.read_camera(Intrinsics(np.eye(3), np.zeros(0), size=(4000, 3999)), path)
+
+
+@pytest.mark.parametrize('form', ['png', 'jpg', 'bmp', 'tiff', 'webp', 'jp2', 'ppm'])
+@pytest.mark.parametrize('orientation', [None, 6])
+def test_headers_have_the_size_that_is_decoded(form, orientation, tmp_path):
+    """Pillow reads the header, OpenCV the pixels; a tag may turn the image in one of them."""
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    path = tmp_path / f'a.{form}'
+    if orientation is None:
+        assert cv2.imwrite(str(path), noise)
+    else:
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        Image.fromarray(noise).save(path, exif=exif)
+    height, width = image_size(path)
+    assert read_image(path).shape == (height, width, 3)
+    if (form, orientation) == ('tiff', 6):
+        with pytest.raises(ValueError, match=r'a\.tiff is 48x64, but was decoded as 32x24; store'):
+            read_image(path, cv2.IMREAD_REDUCED_COLOR_2, (width, height))
+    else:
+        half = read_image(path, cv2.IMREAD_REDUCED_COLOR_2, (width, height))
+        assert half.shape == (height // 2, width // 2, 3)

@@ -525,7 +525,7 @@ NUSCENES_FAULTS = {
     ),
     'panoptic labels of another length': (
         lambda r: np.savez(first(r, 'panoptic/v1.0-mini/*'), data=np.zeros(7, np.uint16)),
-        r'_panoptic\.npz labels 7 points, the scan has 400\.$',
+        r'_panoptic\.npz labels 7 points, but the scan has 400\.$',
     ),
     'labels that are no archive': (
         lambda r: first(r, 'panoptic/v1.0-mini/*').write_bytes(b'no archive'),

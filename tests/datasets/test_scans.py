@@ -5,7 +5,9 @@ import struct
 import numpy as np
 import pytest
 
+from nclr_mm.datasets import scans
 from nclr_mm.datasets.scans import read_scan
+from tests.memory import at_most
 
 POINTS = np.array([[1.5, -2, 0.25, 10], [30, 4, -1, 200], [-7, 8, 9.5, 0]], dtype=np.float32)
 
@@ -148,6 +150,175 @@ def test_damaged_files(name, content, message, tmp_path):
         read_scan(path)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1 and 'http' not in str(caught.value)
+
+
+def npy(shape, descr='<f4'):
+    """The header of an array, and three points."""
+    header = repr({'descr': descr, 'fortran_order': False, 'shape': shape}).ljust(117) + '\n'
+    start = b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header))
+    return start + header.encode() + POINTS.tobytes()
+
+
+def pcd(kind, points, content, count=1):
+    return (
+        'VERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\nTYPE F F F F\n'
+        f'COUNT 1 1 1 {count}\nWIDTH {points}\nHEIGHT 1\nPOINTS {points}\nDATA {kind}\n'
+    ).encode() + content
+
+
+def ply(kind, elements):
+    """Elements of three numbers, and three rows."""
+    lines = [
+        f'element {e}\n{"".join(f"property float {n}{chr(10)}" for n in "xyz")}' for e in elements
+    ]
+    rows = b'1 2 3\n' * 3 if kind == 'ascii' else POINTS[:, :3].tobytes()
+    return f'ply\nformat {kind} 1.0\n{"".join(lines)}end_header\n'.encode() + rows
+
+
+def las(name, patches):
+    """A scan that laspy wrote, with other bytes at some places."""
+
+    def make(folder):
+        write_las(folder / name)
+        content = bytearray((folder / name).read_bytes())
+        for place, form, value in patches(content) if callable(patches) else patches:
+            struct.pack_into(form, content, place, value)
+        return bytes(content)
+
+    return make
+
+
+def chunk_table(content):
+    (offset,) = struct.unpack_from('<I', content, 96)
+    return struct.unpack_from('<q', content, offset)[0]
+
+
+FALSE_HEADERS = {
+    'npy': ('a.npy', npy((10**9, 4)), r'4000000000 values .* a file of 176 bytes cannot hold'),
+    'npy beyond 64 bits': ('a.npy', npy((10**18, 10**18)), 'values .* cannot hold'),
+    'npy of nothing': (
+        'a.npy',
+        npy((10**8,), [('x', '|S0'), ('y', '|S0'), ('z', '|S0')]),
+        '100000000 values .* cannot hold',
+    ),
+    'pcd': ('a.pcd', pcd('binary', 10**12, b' ' * 48), r'1000000000000 points of .* cannot hold'),
+    'pcd in text': ('a.pcd', pcd('ascii', 10**9, b'1 2 3 4\n'), r'1000000000 points .* cannot'),
+    'pcd of many values': (
+        'a.pcd',
+        pcd('binary', 0, b'', 10**5),
+        r'100003 values a point, more than 65536',
+    ),
+    'compressed pcd': (
+        'a.pcd',
+        pcd('binary_compressed', 6 * 10**7, struct.pack('<II', 9, 96 * 10**7) + b'\0' * 9),
+        r'60000000 points of 16 bytes, its compressed part 960000000 bytes in 9, which',
+    ),
+    'compressed pcd of other sizes': (
+        'a.pcd',
+        pcd('binary_compressed', 3, struct.pack('<II', 9, 96 * 10**7) + b'\0' * 9),
+        r'3 points of 16 bytes, its compressed part 960000000 bytes',
+    ),
+    'compressed pcd with a long part': (
+        'a.pcd',
+        pcd('binary_compressed', 3, struct.pack('<II', 2**31, 48) + b'\0' * 9),
+        r'2147483648 compressed parts .* cannot hold',
+    ),
+    'compressed pcd beyond all': (
+        'a.pcd',
+        pcd('binary_compressed', 10**8, struct.pack('<II', 9, 16 * 10**8) + b'\0' * 9),
+        r'100000000 points of 16 bytes, compressed to 157; at most 1073741824 bytes',
+    ),
+    'ply': (
+        'a.ply',
+        ply('binary_little_endian', ['vertex 1000000000']),
+        r"1000000000 rows of 'vertex' .* cannot hold",
+    ),
+    'ply in text': (
+        'a.ply',
+        ply('ascii', ['vertex 100000000']),
+        r"100000000 rows of 'vertex' of at least 6 bytes, which a file of .* cannot hold",
+    ),
+    'ply with more': (
+        'a.ply',
+        ply('ascii', ['vertex 3', 'face 100000000']),
+        r"100000000 rows of 'face' .* cannot hold",
+    ),
+    'las': (
+        'a.las',
+        las('a.las', [(107, '<I', 10**9)]),
+        r'1000000000 points of at least 20 bytes, which a file of 287 bytes cannot hold',
+    ),
+    'las with records': ('a.las', las('a.las', [(100, '<I', 10**5)]), '100000 records of'),
+    'las that begins late': (
+        'a.las',
+        las('a.las', [(96, '<I', 10**9)]),
+        '1000000000 bytes before the points .* cannot hold',
+    ),
+    'laz': (
+        'a.laz',
+        las('a.laz', [(107, '<I', 10**8)]),
+        r'100000000 points of 20 bytes, compressed to \d+; at most 1073741824 bytes',
+    ),
+    'laz of many parts': (
+        'a.laz',
+        las('a.laz', lambda content: [(chunk_table(content) + 4, '<I', 2**32 - 1)]),
+        '4294967295 parts .* cannot hold',
+    ),
+    'laz of points without a value': (  # which lazrs panics on
+        'a.laz',
+        las('a.laz', [(227 + 54 + 32, '<H', 0)]),
+        'is damaged or no LAZ file: There should be at least one LazItem',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', FALSE_HEADERS)
+def test_headers_that_speak_of_more_than_there_is(name, tmp_path):
+    file, content, message = FALSE_HEADERS[name]
+    path = tmp_path / file
+    content = content(tmp_path) if callable(content) else content
+    path.write_bytes(content)
+    with at_most(16), pytest.raises(ValueError, match=message) as caught:
+        read_scan(path)
+    assert str(path) in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('a.npy', npy((3, 4))),
+        ('a.pcd', pcd('binary', 3, POINTS.tobytes())),
+        ('a.pcd', pcd('ascii', 3, b'1 2 3 4\n1 2 3 4\n1 2 3 4')),
+        ('a.ply', ply('ascii', ['vertex 3'])),
+        ('a.ply', ply('binary_little_endian', ['vertex 3'])),
+        ('a.laz', las('a.laz', [])),
+    ],
+)
+def test_true_headers_of_the_same_kind(name, content, tmp_path):
+    """The oracle of the test above, to the last byte."""
+    content = content(tmp_path) if callable(content) else content
+    (tmp_path / name).write_bytes(content)
+    assert len(read_scan(tmp_path / name)) == 3
+
+
+def test_points_that_compress_as_far_as_lzf_can(tmp_path):
+    pypcd4 = pytest.importorskip('pypcd4')
+    rows = np.ones((200_000, 4), np.float32)
+    pypcd4.PointCloud.from_xyzi_points(rows).save(
+        tmp_path / 'a.pcd', pypcd4.Encoding.BINARY_COMPRESSED
+    )
+    assert (tmp_path / 'a.pcd').stat().st_size < rows.nbytes / 80
+    np.testing.assert_array_equal(read_scan(tmp_path / 'a.pcd'), rows)
+
+
+def test_a_reader_without_memory_names_the_file(tmp_path, monkeypatch):
+    def read(path):
+        raise MemoryError
+
+    monkeypatch.setitem(scans._READERS, '.ply', read)
+    (tmp_path / 'a.ply').write_bytes(b'1234567')
+    with pytest.raises(ValueError, match=r'a\.ply, of 7 bytes, needs more memory than there is'):
+        read_scan(tmp_path / 'a.ply')
 
 
 def test_arrays_of_objects_are_refused(tmp_path):

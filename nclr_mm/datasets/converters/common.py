@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
-from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets import checks
 from nclr_mm.datasets.segmentation.label_maps import LabelMap, map_labels
 from nclr_mm.datasets.transforms.labels import read_labels
 from nclr_mm.writing import write_whole
@@ -94,10 +94,10 @@ def check_mask(path: Path, num_points: int, itemsize: int) -> None:
         )
 
 
-def check_labels(path: Path, labels: LabelMap) -> int:
-    """Read a label file fully: its number of labels; ValueError naming it for unknown ones."""
-    raw, _ = read_labels(str(path))
-    return len(map_labels(raw, labels.table, str(path)))
+def check_labels(path: Path, num_points: int, labels: LabelMap) -> None:
+    """Read a label file fully; ValueError naming it for another number or unknown labels."""
+    raw, _ = read_labels(str(path), num_points)
+    map_labels(raw, labels.table, str(path))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -105,15 +105,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no readable image.
+        ValueError: if it is no readable image, or too large a one.
     """
-    try:
-        with Image.open(require_file(path)) as image:
-            return image.height, image.width
-    except (UnidentifiedImageError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f'{path} is not a readable image.') from error
+    return checks.image_size(require_file(path))
 
 
 def check_image(path: Path) -> None:
@@ -122,7 +116,7 @@ def check_image(path: Path) -> None:
     OpenCV fills what a cut file lacks with grey and only warns, so Pillow, which refuses
     cut files, decodes it too.
     """
-    read_image(path)
+    checks.read_image(path)
     try:
         with Image.open(path) as image:
             image.load()

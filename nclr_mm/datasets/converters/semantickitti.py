@@ -155,7 +155,7 @@ def _frame_info(
         labels = sequence.folder / 'labels' / f'{stem}.label'
         common.check_mask(labels, num_points, itemsize=4)
         if check:
-            common.check_labels(labels, SEMANTICKITTI)
+            common.check_labels(labels, num_points, SEMANTICKITTI)
         # One file for both: the class in the lower 16 bits, the instance in the upper.
         info['pts_semantic_mask_path'] = labels.relative_to(root).as_posix()
         info['pts_panoptic_mask_path'] = info['pts_semantic_mask_path']

@@ -64,7 +64,7 @@ def _frame_info(root: Path, check: bool, frame: tuple[str, str]) -> dict:
     labels = folder / 'labels' / f'{stem}.label'
     common.check_mask(labels, num_points, itemsize=4)
     if check:
-        common.check_labels(labels, SEMANTICPOSS)
+        common.check_labels(labels, num_points, SEMANTICPOSS)
     path = labels.relative_to(root).as_posix()
     info = dict(
         sample_idx=f'{name}_{stem}',

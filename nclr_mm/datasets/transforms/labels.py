@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
-from ..checks import read_label_archive
+from ..checks import check_label_number, read_label_archive
 from ..segmentation.label_maps import map_labels
 
 # Panoptic nuScenes stores 1000 * class + instance, SemanticKITTI and SemanticPOSS
@@ -17,11 +17,15 @@ _NUSCENES_BASE = 1000
 _KITTI_BITS = 16
 
 
-def read_labels(path: str) -> tuple[np.ndarray, np.ndarray | None]:
+def read_labels(
+    path: str, points: int, scan: str = 'the scan'
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a label file; its ending tells the format.
 
     Args:
         path: ``*_lidarseg.bin`` (uint8 class), ``*_panoptic.npz`` (uint16) or ``*.label`` (uint32).
+        points: of the scan, N; a file of another number of labels is not read.
+        scan: what the error calls it.
 
     Returns:
         (N,) int64 raw class of each point, and (N,) int64 raw instance, 0 where there is none; None
@@ -33,14 +37,17 @@ def read_labels(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not osp.isfile(path):
         raise FileNotFoundError(f'The label file {path} is missing.')
     if path.endswith('.npz'):
-        values = read_label_archive(path).astype(np.int64)
+        values = read_label_archive(path, points, scan).astype(np.int64)
         return values // _NUSCENES_BASE, values % _NUSCENES_BASE
-    if path.endswith('.label'):
-        if osp.getsize(path) % 4:
-            raise ValueError(f'{path} is truncated: {osp.getsize(path)} bytes are not 4 a point.')
-        values = np.fromfile(path, dtype='<u4').astype(np.int64)
-        return values & (2**_KITTI_BITS - 1), values >> _KITTI_BITS
-    return np.fromfile(path, dtype=np.uint8).astype(np.int64), None
+    dtype = np.dtype('<u4' if path.endswith('.label') else np.uint8)
+    size = osp.getsize(path)
+    if size % dtype.itemsize:
+        raise ValueError(f'{path} is truncated: {size} bytes are not {dtype.itemsize} a point.')
+    check_label_number(path, size // dtype.itemsize, points, scan)
+    values = np.fromfile(path, dtype=dtype).astype(np.int64)
+    if dtype.itemsize == 1:
+        return values, None
+    return values & (2**_KITTI_BITS - 1), values >> _KITTI_BITS
 
 
 @TRANSFORMS.register_module()
@@ -70,13 +77,8 @@ class LoadPointLabels(BaseTransform):
         if results.get('test_mode') and 'eval_ann_info' not in results:
             return results
         path = results[key]
-        raw, instance = read_labels(path)
-        number = len(results['points'])
-        if len(raw) != number:
-            raise ValueError(
-                f'{path} labels {len(raw)} points, but the scan {results["lidar_path"]} has '
-                f'{number}.'
-            )
+        scan = f'the scan {results["lidar_path"]}'
+        raw, instance = read_labels(path, len(results['points']), scan)
         results['pts_semantic_mask'] = map_labels(raw, results['seg_label_mapping'], path)
         keys = ['pts_semantic_mask']
         if self.with_instances:

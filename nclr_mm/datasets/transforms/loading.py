@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
-from ..checks import check_size, read_image
+from ..checks import read_image
 from ..scans import SCAN_SUFFIXES, read_and_count
 from .images import apply_to_camera, resize_affine
 
@@ -125,6 +125,4 @@ class LoadCalibratedImages(BaseTransform):
             raise ValueError(
                 f'{path} is {width}x{height}: reduce={self.reduce} needs multiples of it.'
             )
-        image = read_image(path, _REDUCED[self.reduce])
-        check_size(image, (width, height), path, self.reduce)
-        return image
+        return read_image(path, _REDUCED[self.reduce], (width, height))
