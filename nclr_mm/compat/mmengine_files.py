@@ -15,6 +15,7 @@ Holds for: mmengine up to 0.10.7.
 """
 
 import codecs
+import gc
 import io
 import pickle
 import re
@@ -168,19 +169,24 @@ class PlainUnpickler(_Inspector):
     allowed = _allowed(checked=False)
 
     def __init__(self, file: IO[bytes], **kwargs: Any) -> None:
-        content = file.read()
-        self._inspector = _Inspector(io.BytesIO(content), **kwargs)
-        super().__init__(io.BytesIO(content), **kwargs)
+        self._content, self._options = file.read(), kwargs
+        super().__init__(io.BytesIO(self._content), **kwargs)
 
     def load(self) -> Any:
         """The content."""
+        # Of a large file's many new objects Python's search for cycles would take most of the time.
+        searching = gc.isenabled()
+        gc.disable()
         try:
-            self._inspector.load()
+            _Inspector(io.BytesIO(self._content), **self._options).load()
+            return super().load()
         except (TypeError, AttributeError, ValueError, LookupError) as error:
             raise pickle.UnpicklingError(
                 f'it is not as pickles of plain types are: {error}'
             ) from error
-        return super().load()
+        finally:
+            if searching:
+                gc.enable()
 
 
 class PlainPickleHandler(PickleHandler):
