@@ -155,7 +155,7 @@ def run_in_one_of_several(work_dir, iterations, resume=False):
     Runner._log_env = lambda self, cfg: None
     os.environ['LOCAL_RANK'] = str(get_rank())  # of launchers
     torch.manual_seed(0)
-    loader = dict(num_workers=0, collate_fn=dict(type='pseudo_collate'))
+    loader = dict(collate_fn=dict(type='pseudo_collate'))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
     keep = KeepMetrics()
     runner = Runner(
@@ -166,12 +166,14 @@ def run_in_one_of_several(work_dir, iterations, resume=False):
             dataset=Noise(ann_file='', serialize_data=False),
             sampler=dict(type='SeededInfiniteSampler', shuffle=True),
             batch_size=2,
+            num_workers=1,  # loading in the process itself would seed what the model draws
         ),
         val_dataloader=dict(
             loader,
             dataset=PLACES,
             sampler=dict(type='DefaultSampler', shuffle=False),
             batch_size=1,
+            num_workers=0,
         ),
         train_cfg=dict(by_epoch=False, max_iters=iterations, val_interval=3),
         val_cfg=dict(),
