@@ -94,10 +94,13 @@ mutation: install $(STAMPS)/mutation
 
 # Each Python that is there, in an environment of its own.
 matrix:
+	tested=; \
 	for version in 3.10 3.11 3.12; do \
 		python$$version -c '' || continue; \
 		$(MAKE) test VENV=work_dirs/matrix/$$version PYTHON=python$$version; \
-	done
+		tested+=" $$version"; \
+	done; \
+	echo "Tested with Python:$${tested:- none}"; test -n "$$tested"
 
 test-slow: install
 	$(PY) -m pytest -m slow </dev/null

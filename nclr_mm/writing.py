@@ -1,6 +1,8 @@
 """Files that are whole or not there."""
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 __all__ = ['UnwritableError', 'write_whole']
@@ -13,6 +15,9 @@ class UnwritableError(OSError):
 def write_whole(path: str | os.PathLike, content: bytes) -> Path:
     """Write a file at once: a reader sees the old content or all of the new.
 
+    A link stays one, to the file that is written; a file that is replaced keeps its mode. Devices
+    and pipes are written to.
+
     Args:
         path: the file; its folders are made where they are missing.
         content: all of it.
@@ -24,13 +29,19 @@ def write_whole(path: str | os.PathLike, content: bytes) -> Path:
         UnwritableError: naming the file; nothing is left of the new content.
     """
     path = Path(path)
-    # With the number of the process, for two of them may write the same file.
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    target = path.resolve()
+    # Two processes or threads may write the same file.
+    partial = target.with_name(f'.{os.getpid()}-{threading.get_ident()}.tmp')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_bytes(content)
+            return path
         try:
             partial.write_bytes(content)
-            os.replace(partial, path)
+            if target.is_file():
+                shutil.copymode(target, partial)
+            os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:

@@ -5,6 +5,7 @@ As the table of `test_bad_input.py`, with the pipelines and models of the small 
 
 import itertools
 import json
+import math
 import pickle
 from pathlib import Path
 
@@ -87,6 +88,18 @@ class Boxes:
             for _ in range(2)
         ]
         self.object = rng.uniform([-1.5, -0.7, 0, 0], [1.5, 0.7, 1.4, 1], (30, 4))
+        self.car = dict(
+            name='Car',
+            path='object.bin',
+            image_idx=0,
+            gt_idx=0,
+            box3d_lidar=np.array([30, -8, -1.7, 4, 1.7, 1.5, 0], np.float32),
+            num_points_in_gt=30,
+            difficulty=0,
+            group_id=0,
+            score=0.0,
+        )
+        self.objects = dict(Car=[self.car])
         to_camera = [[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
         self.entries = [
             dict(
@@ -134,18 +147,10 @@ class Boxes:
         content = self.object
         content = content if isinstance(content, bytes) else content.astype(np.float32).tobytes()
         (folder / 'object.bin').write_bytes(content)
-        car = dict(
-            name='Car',
-            path='object.bin',
-            image_idx=0,
-            gt_idx=0,
-            box3d_lidar=np.array([30, -8, -1.7, 4, 1.7, 1.5, 0], np.float32),
-            num_points_in_gt=30,
-            difficulty=0,
-            group_id=0,
-            score=0.0,
-        )
-        (folder / 'objects.pkl').write_bytes(pickle.dumps(dict(Car=[car])))
+        objects = self.objects
+        if not isinstance(objects, bytes):
+            objects = pickle.dumps(objects)
+        (folder / 'objects.pkl').write_bytes(objects)
         metainfo = dict(
             dataset='kitti',
             info_version='1.1',
@@ -306,7 +311,7 @@ for name, (labels, message) in LABELS.items():
 
 # Boxes.
 
-BOX = 'bbox_3d of object 0 in sample 1 must be 7 finite numbers'
+BOX = 'sample 1: bbox_3d of object 0 must be 7 finite numbers'
 
 for entry, (value_name, value) in itertools.product(range(7), VALUES.items()):
 
@@ -329,6 +334,8 @@ for name, box, message in (
     ('behind', [0, 1.6, -20, 4, 1.5, 1.7, 0], None),
     ('a hundred metres long', [0, 1.6, 20, 100, 1.5, 1.7, 0], None),
     ('a millimetre long', [0, 1.6, 20, 1e-3, 1e-3, 1e-3, 0], None),
+    ('beyond float32', [0, 1.6, 1e300, 4, 1.5, 1.7, 0], BOX),
+    ('of a size below float32', [0, 1.6, 20, 1e-60, 1.5, 1.7, 0], BOX),
     ('turned a hundred times', [0, 1.6, 20, 4, 1.5, 1.7, 700], None),
     ('at the LiDAR', [0, 0, 0, 4, 1.5, 1.7, 0], None),
 ):
@@ -336,6 +343,40 @@ for name, box, message in (
     @case(DETECTION, f'a box {name}', message)
     def _(data, box=box):
         data.entries[1]['instances'][0]['bbox_3d'] = box
+
+
+for label in (99, -5, 1.5, 'Car', None, math.nan, []):
+
+    @case(DETECTION, f'the label of a box is {label!r}', r'infos.json')
+    def _(data, label=label):
+        data.entries[1]['instances'][0]['bbox_label_3d'] = label
+
+
+for field, value in itertools.product(('lidar_points', 'images', 'instances'), (None, 5, 'text')):
+
+    @case(DETECTION, f'{field} is {value!r}', r'infos.json')
+    def _(data, field=field, value=value):
+        data.entries[1][field] = value
+
+
+for field in ('lidar_points', 'images', 'instances', 'sample_idx'):
+
+    @case(DETECTION, f'{field} missing', r'infos.json')
+    def _(data, field=field):
+        del data.entries[1][field]
+
+
+for name, matrix in (
+    ('NaN', np.full((4, 4), np.nan)),
+    ('zero', np.zeros((4, 4))),
+    ('text', 'none'),
+    ('mirrored', np.diag([1.0, -1, 1, 1])),
+):
+
+    @case(DETECTION, f'lidar2cam is {name}', 'infos.json: sample 1: lidar2cam of CAM2')
+    def _(data, matrix=matrix):
+        matrix = matrix if isinstance(matrix, str) else matrix.tolist()
+        data.entries[1]['images']['CAM2']['lidar2cam'] = matrix
 
 
 @case(DETECTION, 'no object in a frame')
@@ -370,6 +411,46 @@ for name, content, message in (
     @case(DETECTION, f'an object {name}', message)
     def _(data, content=content):
         data.object = content
+
+
+for place, value in itertools.product(range(7), VALUES.values()):
+
+    @case(
+        DETECTION, f'box3d_lidar[{place}] of an object is {value}', 'objects.pkl: an object of Car'
+    )
+    def _(data, place=place, value=value):
+        data.car['box3d_lidar'][place] = value
+
+
+for field, value in (
+    ('box3d_lidar', np.array([30, -8, -1.7, 0, 0, 0, 0])),
+    ('box3d_lidar', np.array([30, -8, -1.7, -4, 1.7, 1.5, 0])),
+    ('box3d_lidar', np.array([1.0, 2])),
+    ('box3d_lidar', None),
+    ('name', 'Pedestrian'),
+    ('name', None),
+    ('path', ''),
+    ('path', 'gone.bin'),
+    ('path', '../object.bin'),
+):
+
+    @case(DETECTION, f'{field} of an object is {value}', 'objects.pkl')
+    def _(data, field=field, value=value):
+        data.car[field] = value
+
+
+for name, objects in (
+    ('empty', b''),
+    ('no pickle', b'text'),
+    ('cut', pickle.dumps(dict(Car=[]))[:-4]),
+    ('a list', []),
+    ('of a number', dict(Car=3)),
+    ('of None', dict(Car=[None])),
+):
+
+    @case(DETECTION, f'the database is {name}', 'objects.pkl')
+    def _(data, objects=objects):
+        data.objects = objects
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Files of results are whole or not there. Oracle: what is in the folder."""
 
 import errno
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -97,3 +100,38 @@ def test_weights_that_do_not_fit(tmp_path, limit_files):
     with pytest.raises(UnwritableError, match=r'small-[0-9a-f]{8}\.pth cannot be written'):
         publish(tmp_path / 'run.pth', tmp_path / 'small.pth')
     assert [path.name for path in tmp_path.iterdir()] == ['run.pth']
+
+
+def test_what_stands_under_the_name_stays_what_it_is(tmp_path):
+    """But its content: a link still leads to the file, and the mode is kept."""
+    target, link = tmp_path / 'folder/target', tmp_path / 'link'
+    target.parent.mkdir()
+    target.write_bytes(b'old')
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert write_whole(link, b'new') == link
+    assert link.is_symlink() and target.read_bytes() == b'new'
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    long = tmp_path / ('x' * 255)
+    assert write_whole(long, b'new').read_bytes() == b'new'
+    with pytest.raises(UnwritableError, match='folder cannot be written'):
+        write_whole(target.parent, b'new')
+    assert [p.name for p in sorted(tmp_path.rglob('*'))] == ['folder', 'target', 'link', long.name]
+
+
+def test_pipes_are_written_to(tmp_path):
+    path = tmp_path / 'pipe'
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as reader:
+        content = reader.submit(path.read_bytes)
+        write_whole(path, b'new')
+        assert content.result(timeout=60) == b'new'
+    assert path.is_fifo()
+
+
+def test_threads_may_write_one_file(tmp_path):
+    path = tmp_path / 'file'
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: write_whole(path, bytes([i % 256]) * 100), range(500)))
+    assert len(set(path.read_bytes())) == 1
+    assert list(tmp_path.iterdir()) == [path]

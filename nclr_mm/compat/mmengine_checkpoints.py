@@ -54,11 +54,17 @@ class _Numbers(np.ndarray):
         raise UnpicklingError('an array begins otherwise than NumPy writes it')
 
     def __setstate__(self, state: tuple) -> None:
-        _, shape, dtype, in_columns, raw = state
-        check_content(dtype, raw)
-        if min(shape, default=0) < 0 or prod(shape) * dtype.dtype.itemsize != len(raw):
-            raise UnpicklingError(f'{len(raw)} bytes are no array of the shape {shape}')
-        super().__setstate__((1, shape, dtype.dtype, in_columns, raw))
+        try:
+            _, shape, dtype, in_columns, raw = state
+            check_content(dtype, raw)
+            if min(shape, default=0) < 0 or prod(shape) * dtype.dtype.itemsize != len(raw):
+                raise UnpicklingError(f'{len(raw)} bytes are no array of the shape {shape}')
+            super().__setstate__((1, shape, dtype.dtype, in_columns, raw))
+        except (TypeError, ValueError, MemoryError) as error:  # too many dimensions: the last
+            raise UnpicklingError(f'an array has a state that is not its own: {error}') from error
+
+    def __array_wrap__(self, result: np.ndarray, *_: object) -> np.ndarray | np.generic:
+        return np.asarray(result)[()]  # what is computed of it is of NumPy's own types
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple:
         return np.asarray(self).__reduce_ex__(protocol)  # saved again as any array
@@ -74,7 +80,9 @@ def _reconstruct(kind: object, shape: object, name: object) -> _Numbers:
 def _scalar(dtype: object, raw: object) -> np.generic:
     """Stand-in for NumPy's: a number of bytes."""
     check_content(dtype, raw)
-    return np.frombuffer(raw, dtype.dtype, 1)[0]
+    if len(raw) != dtype.dtype.itemsize:
+        raise UnpicklingError(f'{len(raw)} bytes are no {dtype.dtype}')
+    return np.frombuffer(raw, dtype.dtype)[0]
 
 
 def _no_bytes() -> bytes:

@@ -50,6 +50,20 @@ class _Latin1(_StandIn):
         return codecs.encode(text, encoding)
 
 
+class _Bytes(_StandIn):
+    """For `bytes` and `bytearray`, which make as many zeros as a number says."""
+
+    __slots__ = ('kind',)
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self, *content: object) -> object:
+        if content and not isinstance(content[0], (str, bytes, bytearray, list, tuple)):
+            raise pickle.UnpicklingError(f'{content[0]!r} is no content of {self.kind.__name__}')
+        return self.kind(*content)
+
+
 class _ArrayType(_StandIn):
     """For `numpy.ndarray`, which is named in each array and must not be called."""
 
@@ -69,7 +83,7 @@ class DTypeStandIn:
     def __setstate__(self, state: tuple) -> None:
         sizes = (self.dtype.itemsize, self.dtype.alignment) if self.dtype.kind in 'SU' else (-1, -1)
         own = (None, None, None, *sizes, self.dtype.flags)
-        if len(state) != 8 or state[0] != 3 or state[1] not in '<>|=' or state[2:] != own:
+        if len(state) != 8 or state[0] != 3 or state[1] not in tuple('<>|=') or state[2:] != own:
             raise pickle.UnpicklingError(f'{self.dtype} has a state that is not its own')
         self.dtype = self.dtype.newbyteorder(state[1])
 
@@ -128,6 +142,8 @@ def _allowed(checked: bool) -> dict[tuple[str, str], Any]:
     plain = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
     names: dict[tuple[str, str], Any] = {('builtins', kind.__name__): kind for kind in plain}
     names |= {('__builtin__', kind.__name__): kind for kind in plain}  # of protocols up to 2
+    if checked:
+        names |= {key: _Bytes(kind) for key, kind in names.items() if kind in (bytes, bytearray)}
     names |= {('collections', kind.__name__): kind for kind in (OrderedDict, defaultdict)}
     names['_codecs', 'encode'] = _Latin1()
     array = np.zeros(1)

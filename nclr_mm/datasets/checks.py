@@ -7,7 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from os import PathLike, fspath
-from os.path import isdir, isfile
+from os.path import getsize, isdir, isfile
 from typing import IO
 
 import cv2
@@ -20,6 +20,8 @@ RIGID_TOLERANCE = 1e-3
 
 # Of an image: 8192 x 8192, 192 MiB when decoded. Cameras of vehicles have up to 12 million.
 MAX_PIXELS = 2**26
+# Four channels of 16 bits, and as much again for what else a file holds.
+_MAX_PIXEL_BYTES = 16
 
 #: what NumPy, zipfile and zlib raise for broken archives and other files
 BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
@@ -116,6 +118,8 @@ def read_image(
         raise ValueError(
             f'{fspath(path)} is {width}x{height}, but its calibration is for {size[0]}x{size[1]}.'
         )
+    if getsize(path) > _MAX_PIXEL_BYTES * MAX_PIXELS:
+        raise ValueError(f'{fspath(path)} is larger than an image of {MAX_PIXELS} pixels can be.')
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
     try:
@@ -176,7 +180,7 @@ def read_label_archive(path: str | PathLike, points: int, scan: str = 'the scan'
             if number == points:
                 with archive.open('data.npy') as member:
                     labels = npy.read_array(member, allow_pickle=False)
-    except BROKEN_ARCHIVE as error:
+    except (*BROKEN_ARCHIVE, TypeError) as error:  # a header may be any literal of Python
         raise ValueError(
             f"{fspath(path)} is no readable .npz file with an array 'data' of labels: {error}."
         ) from error

@@ -1,53 +1,97 @@
-"""Info files of detectors, checked."""
+"""Info files and samples of detectors, checked."""
 
 from __future__ import annotations
 
 import numpy as np
+from mmengine.logging import print_log
 
-from .infos import join_inside
+from .checks import check_rigid
+from .infos import join_inside, reading_infos, require_info_file
 
-__all__ = ['ChecksInfos']
+__all__ = ['ChecksInfos', 'is_box']
 
 
 class ChecksInfos:
-    """Mix-in of mmdet3d's detection data sets: checks what the info file says of a sample.
+    """Mix-in of mmdet3d's detection data sets: checks the info file, and what is left of a frame.
 
     Paths of scans and images stay in the data root. Of a path of an earlier sweep mmdet3d takes the
-    name of the file alone. Boxes of the classes to be found are finite, and have a volume.
+    name of the file alone. Boxes of the classes to be found are finite, and have a volume; poses of
+    cameras are rigid. To be mixed in behind :class:`nclr_mm.datasets.broken.SkipsBroken`.
+
+    A frame without a point (in the range of the pipeline) trains nothing: another is drawn in its
+    place, as mmdet3d does for one without objects, and has the number of such frames as
+    ``num_empty_samples`` in its metainfo. A test ends there with an error that names the frame.
 
     Args:
         outside_root: whether paths may lead out of it.
         args, kwargs: of the data set.
 
     Raises:
-        ValueError: naming the info file and the path that leads out, or the sample and the box.
+        FileNotFoundError: without the info file, saying which command makes it.
+        ValueError: naming the info file and what is wrong in it.
     """
+
+    CREATE_COMMAND = ''
 
     def __init__(self, *args, outside_root: bool = False, **kwargs) -> None:
         self.outside_root = outside_root
         super().__init__(*args, **kwargs)
 
+    def load_data_list(self) -> list[dict]:
+        """Read the info file."""
+        require_info_file(self.ann_file, self.CREATE_COMMAND)
+        with reading_infos(self.ann_file, self.CREATE_COMMAND):
+            return super().load_data_list()
+
     def parse_data_info(self, info: dict) -> dict | list[dict]:
         """Join the paths of an entry with the folders of the config, where they stay inside."""
+        where = f'{self.ann_file}: sample {info["sample_idx"]}'
         # Beside cameras, mmdet3d's info files of KITTI have the rectifying rotation there.
-        cameras = [part for part in info.get('images', {}).values() if isinstance(part, dict)]
-        paths = [camera.get('img_path') for camera in cameras]
+        cameras = {k: v for k, v in info.get('images', {}).items() if isinstance(v, dict)}
+        paths = [camera.get('img_path') for camera in cameras.values()]
         for path in filter(None, [info.get('lidar_points', {}).get('lidar_path'), *paths]):
             join_inside(str(self.data_root), path, self.outside_root, self.ann_file)
+        for name, camera in cameras.items():
+            if 'lidar2cam' in camera:
+                check_rigid(camera['lidar2cam'], f'{where}: lidar2cam of {name}')
         for number, instance in enumerate(info.get('instances') or ()):
-            # Of others, which have the label -1, KITTI does not know the size.
-            if instance.get('bbox_label_3d', -1) >= 0 and not _is_box(instance.get('bbox_3d')):
+            label = instance['bbox_label_3d']
+            if label not in self.label_mapping:
                 raise ValueError(
-                    f'{self.ann_file}: bbox_3d of object {number} in sample '
-                    f'{info.get("sample_idx")} must be 7 finite numbers, a position, three '
-                    f'positive sizes and an angle, got {instance.get("bbox_3d")!r}.'
+                    f'{where}: bbox_label_3d of object {number} must be one of the categories '
+                    f'{sorted(self.label_mapping)} of the file, got {label!r}.'
+                )
+            # Of others, which have the label -1, KITTI does not know the size.
+            if label >= 0 and not is_box(instance.get('bbox_3d')):
+                raise ValueError(
+                    f'{where}: bbox_3d of object {number} must be 7 finite numbers, a position, '
+                    f'three positive sizes and an angle, got {instance.get("bbox_3d")!r}.'
                 )
         return super().parse_data_info(info)
 
+    def prepare_data(self, index: int) -> dict | None:
+        """Pass one frame through the pipeline; None, to draw another, if nothing is left of it.
 
-def _is_box(values: object) -> bool:
+        Raises:
+            ValueError: in a test, naming the scan that has no point in range.
+        """
+        sample = super().prepare_data(index)
+        views = sample if isinstance(sample, list) else [sample]  # several under augmentation
+        if sample is None or all(len(view['inputs']['points']) for view in views):
+            return sample
+        scan = self.get_data_info(index)['lidar_points']['lidar_path']
+        if self.test_mode:
+            raise ValueError(f'{scan} has no point in the range of the pipeline.')
+        print_log(f'{scan} has no point in the range of the pipeline: left out.', 'current')
+        self._left_out['num_empty_samples'] += 1
+        return None
+
+
+def is_box(values: object) -> bool:
+    """Whether these are the 7 numbers of a box that mmdet3d can train on, as float32."""
     try:
-        box = np.asarray(values, dtype=np.float64)
+        with np.errstate(over='ignore', under='ignore'):
+            box = np.asarray(values, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
         return False
     return box.shape == (7,) and bool(np.isfinite(box).all() and (box[3:6] > 0).all())

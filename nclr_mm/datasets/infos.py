@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.fileio import load
 
@@ -43,6 +45,25 @@ def join_inside(
     return osp.join(folder, path)
 
 
+@contextmanager
+def reading_infos(path: str, create_command: str) -> Iterator[None]:
+    """Turn errors of reading an info file into one ValueError that names it.
+
+    Those that are OSErrors, or name it already, pass.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # unpickling what is no pickle may raise anything
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(
+            f'The info file {path} cannot be read, it is cut short, damaged or no '
+            f'info file: {error!r}; it is made by {create_command}.'
+        ) from error
+
+
 def read_infos(path: str, create_command: str) -> dict:
     """Read an info file and check its outer form.
 
@@ -58,15 +79,8 @@ def read_infos(path: str, create_command: str) -> dict:
         ValueError: if it cannot be read, has another form, or lists no sample.
     """
     require_info_file(path, create_command)
-    try:
+    with reading_infos(path, create_command):
         infos = load(path)
-    except OSError:
-        raise
-    except Exception as error:  # unpickling what is no pickle may raise anything
-        raise ValueError(
-            f'The info file {path} cannot be read, it is cut short, damaged or no '
-            f'info file: {error!r}; it is made by {create_command}.'
-        ) from error
     if (
         not isinstance(infos, dict)
         or not isinstance(infos.get('metainfo'), dict)

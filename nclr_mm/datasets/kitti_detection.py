@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from mmdet3d.datasets import KittiDataset
 from mmdet3d.registry import DATASETS
-from mmengine.logging import print_log
 
 from .broken import SkipsBroken
 from .detection_infos import ChecksInfos
-from .infos import require_info_file
 from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
@@ -17,10 +15,8 @@ from .subsets import FRAMES, choose_and_report
 class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset):
     """mmdet3d's KittiDataset, with every k-th of the labelled frames.
 
-    ``ObjectSample`` in its pipeline then samples objects of these frames alone. A frame without a
-    point (in the range of the pipeline) trains nothing: another is drawn in its place, as mmdet3d
-    does for one without objects, and has the number of such frames as ``num_empty_samples`` in its
-    metainfo. A test ends there with an error that names the frame.
+    ``ObjectSample`` in its pipeline then samples objects of these frames alone. What is checked,
+    and what becomes of a frame without points, says :class:`.detection_infos.ChecksInfos`.
 
     Args:
         fraction: part of the frames to use, 1/k.
@@ -30,10 +26,11 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset)
             :class:`mmdet3d.datasets.KittiDataset`.
 
     Raises:
-        ValueError: if a path leads out of the data root, if a box has no volume, if nothing is
-            chosen, if no chosen frame has an object to train on, or if a part is asked for in a
-            test, whose metric counts frames in the whole info file.
+        ValueError: if nothing is chosen, if no chosen frame has an object to train on, or if a part
+            is asked for in a test, whose metric counts frames in the whole info file.
     """
+
+    CREATE_COMMAND = '`python tools/create_data.py kitti`'
 
     def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:
         if fraction != 1 and kwargs.get('test_mode'):
@@ -44,7 +41,6 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset)
 
     def load_data_list(self) -> list[dict]:
         """Read the info file, choose the frames and name them in the log."""
-        require_info_file(self.ann_file, '`python tools/create_data.py kitti`')
         entries = super().load_data_list()
         if self.fraction < 1:
             entries = self._choose(entries)
@@ -63,23 +59,6 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset)
         chosen_entries = [entries[i] for i in chosen]
         self._restrict_objects({entry['sample_idx'] for entry in chosen_entries})
         return chosen_entries
-
-    def prepare_data(self, index: int) -> dict | None:
-        """Pass one frame through the pipeline; None, to draw another, if nothing is left of it.
-
-        Raises:
-            ValueError: in a test, naming the scan that has no point in range.
-        """
-        sample = super().prepare_data(index)
-        views = sample if isinstance(sample, list) else [sample]  # several under augmentation
-        if sample is None or all(len(view['inputs']['points']) for view in views):
-            return sample
-        scan = self.get_data_info(index)['lidar_points']['lidar_path']
-        if self.test_mode:
-            raise ValueError(f'{scan} has no point in the range of the pipeline.')
-        print_log(f'{scan} has no point in the range of the pipeline: left out.', 'current')
-        self._left_out['num_empty_samples'] += 1
-        return None
 
     def _restrict_objects(self, frames: set[int]) -> None:
         """Objects of other frames would be labels that the fraction leaves out."""

@@ -12,10 +12,10 @@ import numpy as np
 
 from .checks import read_npy_header
 
-__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_and_count', 'read_scan']
+__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_and_count', 'read_floats', 'read_scan']
 
-# Bytes of the points of a compressed scan, whose size does not tell how many there are: 32 million
-# points of 32 bytes. A turn of a LiDAR has up to a million.
+# Bytes of the points of a scan, unpacked if it is compressed: 32 million points of 32 bytes. A turn
+# of a LiDAR has up to a million.
 MAX_UNPACKED = 2**30
 
 # LZF, the compression of PCD, makes of 3 bytes at most 264.
@@ -97,6 +97,18 @@ def measured_points(points: np.ndarray) -> np.ndarray:
     return points
 
 
+def read_floats(path: str | os.PathLike) -> np.ndarray:
+    """All float32 numbers of a file.
+
+    Raises:
+        ValueError: if it has more than ``MAX_UNPACKED`` bytes.
+    """
+    size = os.path.getsize(path)
+    if size > MAX_UNPACKED:
+        raise ValueError(f'{path} is no scan: {size} bytes, expected at most {MAX_UNPACKED}.')
+    return np.fromfile(path, dtype=np.float32)
+
+
 def _read_bin(path: Path, columns: int | None) -> np.ndarray:
     if columns is not None and columns < 4:
         raise ValueError(f'columns must be at least 4 (x, y, z, intensity), got {columns}.')
@@ -109,7 +121,7 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
             f'{path} is cut off or of another form: {size} bytes are no rows of {numbers} float32 '
             'numbers.'
         )
-    values = np.fromfile(path, dtype=np.float32)
+    values = read_floats(path)
     if fitting == [5, 4]:
         rings = values.reshape(-1, 5)[:, 4]
         whole = (rings >= 0).all() and (rings < 256).all() and (rings == np.floor(rings)).all()

@@ -45,7 +45,8 @@ def test_values_are_theirs_and_gradients_always_the_same(tmp_path):
     finally:
         torch.set_num_threads(threads)
     torch.testing.assert_close(found, theirs['found'])
-    torch.testing.assert_close(grads[0], theirs['grad'], atol=1e-4, rtol=1e-4)
+    # Cells of the border sum some hundred large shares that cancel.
+    torch.testing.assert_close(grads[0], theirs['grad'], atol=5e-3, rtol=1e-3)
     assert all(torch.equal(grad, grads[0]) for grad in grads)
 
 

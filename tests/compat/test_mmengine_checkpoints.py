@@ -115,6 +115,7 @@ def test_statistics_work_after_loading(tmp_path):
     torch.save(dict(loss=HistoryBuffer([1.0, 4.0], [1, 1]), best=np.float32(0.5)), path)
     loaded = torch.load(path)
     assert loaded['loss'].mean() == loaded['loss'].statistics('mean') == 2.5
+    assert all(type(loaded['loss'].statistics(n)) is np.float64 for n in ('mean', 'min', 'current'))
     assert loaded['best'] == np.float32(0.5)
 
 
@@ -205,13 +206,15 @@ def state(dtype, shape=(1,), raw=ADDRESS) -> Made:
         state(FLOATS, (2**61,)),
         state(FLOATS, (-1,)),
         state(FLOATS, raw=[None]),
+        state(FLOATS, (1,) * 65),
+        state(FLOATS, 1),
         Made(bytes, 2**40),
     ],
 )
 def test_bytes_are_never_taken_for_addresses(crafted, tmp_path):
     """Nor is anything else made otherwise than NumPy writes it."""
     torch.save(dict(state_dict={}, crafted=crafted), tmp_path / 'checkpoint.pth')
-    with pytest.raises((pickle.UnpicklingError, ValueError, TypeError)):
+    with pytest.raises((pickle.UnpicklingError, TypeError)):
         torch.load(tmp_path / 'checkpoint.pth')
 
 

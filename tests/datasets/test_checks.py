@@ -15,6 +15,8 @@ from nclr_mm.apis.calibration import given_image
 from nclr_mm.calibration import Intrinsics
 from nclr_mm.datasets.checks import MAX_PIXELS, image_size, read_image, read_label_archive
 from nclr_mm.datasets.converters import common
+from nclr_mm.datasets.scans import read_scan
+from nclr_mm.datasets.transforms import LoadLidarPoints
 from nclr_mm.datasets.transforms.labels import read_labels
 from tests.memory import at_most
 
@@ -86,11 +88,31 @@ def test_what_follows_the_labels_is_not_unpacked(tmp_path):
         np.testing.assert_array_equal(read_label_archive(path, 7), labels)
 
 
+def sparse(path, size, begin=b''):
+    """A file that takes no room on the disk."""
+    with path.open('wb') as file:
+        file.write(begin)
+        file.truncate(size)
+    return path
+
+
+def test_files_that_are_too_large_are_not_read(tmp_path):
+    begin = cv2.imencode('.png', np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    image = sparse(tmp_path / 'a.png', 2**40, begin)
+    scan = sparse(tmp_path / 'a.bin', 2**40)
+    load = LoadLidarPoints()
+    for read in (
+        lambda: read_image(image),
+        lambda: read_scan(scan),
+        lambda: load(dict(lidar_points=dict(lidar_path=str(scan)))),
+    ):
+        with at_most(2), pytest.raises(ValueError, match=r'a\.(png is larger|bin is no scan)'):
+            read()
+
+
 @pytest.mark.parametrize(('name', 'labels'), [('a.label', 2**30), ('a_lidarseg.bin', 2**32)])
 def test_label_files_of_another_size_are_not_read(name, labels, tmp_path):
-    path = tmp_path / name
-    with path.open('wb') as file:
-        file.truncate(2**32)  # takes no room on the disk
+    path = sparse(tmp_path / name, 2**32)
     with (
         at_most(1),
         pytest.raises(ValueError, match=rf'{name} labels {labels} points, but the scan has 7\.$'),
@@ -98,7 +120,9 @@ def test_label_files_of_another_size_are_not_read(name, labels, tmp_path):
         read_labels(str(path), 7)
 
 
-@pytest.mark.parametrize('header', ['(' * 200, '{' * 2000, "{'descr': '<u2'", '[' + '(' * 9000])
+@pytest.mark.parametrize(
+    'header', ['(' * 200, '{' * 2000, "{'descr': '<u2'", '[' + '(' * 9000, '{[]: 1}']
+)
 def test_headers_that_cannot_be_read(header, tmp_path):
     path = write_archive(tmp_path / 'a.npz', header)
     with pytest.raises(ValueError, match=r'a\.npz is no readable \.npz file'):

@@ -12,7 +12,7 @@ from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nclr_mm.datasets import converters, kitti_detection, subsets
+from nclr_mm.datasets import converters, detection_infos, subsets
 from nclr_mm.datasets.samplers import Draw
 from nclr_mm.seeding import seed_generators
 from nclr_mm.simulation.generate import generate
@@ -322,7 +322,7 @@ def test_a_scan_without_points_in_range(root, tmp_path, monkeypatch):
     assert frames.get_data_info(0)['lidar_points']['lidar_path'] == str(first)
     assert frames.prepare_data(0) is None
     lines = []
-    monkeypatch.setattr(kitti_detection, 'print_log', lambda *arguments: lines.append(arguments))
+    monkeypatch.setattr(detection_infos, 'print_log', lambda *arguments: lines.append(arguments))
     for _ in range(3):
         lines.clear()
         drawn = frames[0]

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,26 @@ def test_sweeps_are_read_from_their_folder_alone(nuscenes_root, infos, tmp_path)
 def test_a_missing_info_file_names_the_command(nuscenes_root):
     with pytest.raises(FileNotFoundError, match=r'gone\.pkl is missing; .*create_data\.py nusc'):
         dataset(nuscenes_root, 'gone.pkl')
+
+
+def test_a_scan_without_points_in_range(nuscenes_root, infos, tmp_path):
+    """Training draws another, a test names it."""
+    root = tmp_path / 'root'
+    shutil.copytree(nuscenes_root / 'samples', root / 'samples')
+    first = root / 'samples/LIDAR_TOP' / Path(dataset(root, infos).get_data_info(0)['lidar_path'])
+    np.full((50, 5), 500, np.float32).tofile(first)
+    pipeline = [
+        dict(type='LoadLidarPoints', load_dim=5),
+        dict(type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True),
+        dict(type='PointsRangeFilter', point_cloud_range=[-99, -99, -9, 99, 99, 9]),
+        dict(type='Pack3DDetInputs', keys=['points', 'gt_bboxes_3d', 'gt_labels_3d']),
+    ]
+    frames = dataset(root, infos, pipeline=pipeline)
+    assert frames.prepare_data(0) is None
+    drawn = frames[0]
+    assert len(drawn['inputs']['points']) and drawn['data_samples'].num_empty_samples >= 1
+    with pytest.raises(ValueError, match=rf'{first.name} has no point in the range'):
+        dataset(root, infos, pipeline=[pipeline[0], *pipeline[2:]], test_mode=True)[0]
 
 
 def test_a_number_of_broken_scans_is_passed_over(nuscenes_root, infos, tmp_path):

@@ -203,6 +203,7 @@ def test_names_in_the_state_dict_are_those_of_mmdet3d():
 @pytest.mark.parametrize('features', ['fused', 'backbone'])
 def test_features_are_kept_when_asked_for(features):
     """Those that were matched: a match's similarity is the product of its two features."""
+    torch.manual_seed(0)  # not all random networks find a match
     model = small_model(test_cfg=dict(num_voxels=64, features=features, window=1)).eval()
     data = batch(model, [cloud(300)], training=False)
     assert 'point_features' not in model(**data, mode='predict')[0].pred_calib

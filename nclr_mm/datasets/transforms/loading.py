@@ -12,7 +12,7 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
 from ..checks import read_image
-from ..scans import SCAN_SUFFIXES, read_and_count
+from ..scans import SCAN_SUFFIXES, read_and_count, read_floats
 from .images import apply_to_camera, resize_affine
 
 _REDUCED = {
@@ -85,7 +85,7 @@ class LoadLidarPoints(LoadPointsFromFile):
                 f'{pts_filename} is truncated: {size} bytes are not a positive multiple of '
                 f'{4 * self.load_dim} ({self.load_dim} float32 a point).'
             )
-        return np.fromfile(pts_filename, dtype=np.float32)
+        return read_floats(pts_filename)
 
 
 @TRANSFORMS.register_module()

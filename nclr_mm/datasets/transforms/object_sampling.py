@@ -7,7 +7,8 @@ from mmdet3d.datasets.transforms.dbsampler import DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
 from mmengine.logging import print_log
 
-from ..infos import join_inside
+from ..detection_infos import is_box
+from ..infos import join_inside, reading_infos
 
 
 class _Draws:
@@ -40,23 +41,31 @@ class CheckedDataBaseSampler(DataBaseSampler):
 
     Raises:
         FileNotFoundError: if the database or one of its objects is missing.
-        ValueError: if the path of an object leads out of the data root.
+        ValueError: if the database cannot be read, or the path of an object leads out of the data
+            root, or its box is not finite or has no volume.
     """
 
     def __init__(
         self, info_path: str, data_root: str, outside_root: bool = False, **kwargs
     ) -> None:
-        if not Path(info_path).exists():
+        if not Path(info_path).is_file():
             raise FileNotFoundError(
                 f'{info_path} is missing: `python tools/create_data.py kitti --root-path '
                 f'{data_root}` makes the ground-truth database.'
             )
-        super().__init__(info_path=info_path, data_root=data_root, **kwargs)
+        with reading_infos(info_path, '`python tools/create_data.py kitti`'):
+            super().__init__(info_path=info_path, data_root=data_root, **kwargs)
         self.sampler_dict = {name: _Draws(entries) for name, entries in self.db_infos.items()}
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
-        for entry in (e for name in self._wanted for e in self.db_infos.get(name, ())):
-            path = join_inside(data_root or '', entry['path'], outside_root, info_path)
-            if not Path(path).exists():
+        for name, entry in ((n, e) for n in self._wanted for e in self.db_infos.get(n, ())):
+            if entry.get('name') != name or not is_box(entry.get('box3d_lidar')):
+                raise ValueError(
+                    f'{info_path}: an object of {name} must have that name and as box3d_lidar 7 '
+                    'finite numbers, a position, three positive sizes and an angle, got '
+                    f'{entry.get("name")!r} and {entry.get("box3d_lidar")!r}.'
+                )
+            path = join_inside(data_root or '', str(entry['path']), outside_root, info_path)
+            if not Path(path).is_file():
                 raise FileNotFoundError(
                     f'{path} is missing, an object of the ground-truth database {info_path}: '
                     'make it anew with `python tools/create_data.py kitti`.'
