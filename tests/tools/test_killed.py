@@ -14,8 +14,7 @@ KILLS = 50
 
 
 def options_of(data, task):  # noqa: F811
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    options = {f'{loader}.dataset.data_root': f'{data}/' for loader in loaders}
+    options = dict(option.split('=', 1) for option in data(task))
     options |= {
         'train_dataloader.num_workers': 1,
         'train_cfg.max_iters': ITERS,
