@@ -60,6 +60,7 @@ def test_all_is_each_of_the_others():
         assert VARIANTS[f'{precision} and all'] == wanted
 
 
+@pytest.mark.slow
 def test_each_variant_trains(cfg, dataset):
     # Compilation needs a compiler and minutes; its equality is another test.
     losses = {}

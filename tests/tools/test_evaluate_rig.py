@@ -117,6 +117,7 @@ def test_detection():
     assert detection(drive(4, 6), solver, 1, 2.0, 0.0, limit=3)[2] == 3
 
 
+@pytest.mark.slow
 def test_coverage_and_its_factor():
     rng = np.random.default_rng(0)
     trials = [Trial(distance=d) for d in 3 * chi2.rvs(6, size=4000, random_state=rng)]
