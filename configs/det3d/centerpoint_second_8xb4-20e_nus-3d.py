@@ -2,7 +2,10 @@
 # encoder and neck, voxels of 0.05 x 0.05 x 0.1 m, one sweep, intensity of 0 to 1. The heads, losses
 # and schedule are mmdet3d's; objects are not sampled, for which nuScenes needs a database.
 # load_from=CHECKPOINT starts from pretraining.
-_base_ = ['mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py']
+_base_ = [
+    'mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py',
+    '../_base_/detection_parts.py',
+]
 voxel_size = [0.05, 0.05, 0.1]
 voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
 
@@ -60,14 +63,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 
-default_hooks = dict(
-    # --resume needs something to go on from; theirs are written at the end alone.
-    checkpoint=dict(interval=1, max_keep_ckpts=3),
-    exact_resume=dict(type='ExactResumeHook'),
-    finite_gradients=dict(type='FiniteGradientsHook'),
-    left_out_counts=dict(type='LeftOutCountsHook'),
-)
-randomness = dict(seed=0)
+default_hooks = _base_.detection_hooks
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains, which has the prefix pts_ here.

@@ -1,12 +1,11 @@
 # SECOND on KITTI with mmdet3d's default settings; load_from=CHECKPOINT starts from pretraining.
-_base_ = ['mmdet3d::second/second_hv_secfpn_8xb6-80e_kitti-3d-3class.py']
-model = dict(
-    data_preprocessor=dict(type='CheckedDet3DDataPreprocessor'),
-    middle_encoder=dict(type='CalibrationSparseEncoder'),
-)
+_base_ = [
+    'mmdet3d::second/second_hv_secfpn_8xb6-80e_kitti-3d-3class.py',
+    '../_base_/detection_parts.py',
+]
+model = _base_.checked_model
 
-# Of a scan only what the camera sees is left, which may be nothing.
-load_points = dict(type='LoadLidarPoints', allow_empty=True)
+load_points = _base_.load_view_points
 db_sampler = dict(_base_.db_sampler, type='CheckedDataBaseSampler', points_loader=load_points)
 # Their first stage loads points, the last packs.
 train_pipeline = [load_points] + [
@@ -24,14 +23,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='KittiDetectionMetric')
 test_evaluator = val_evaluator
 
-default_hooks = dict(
-    # --resume needs something to go on from; theirs are written at the end alone.
-    checkpoint=dict(interval=1, max_keep_ckpts=3),
-    exact_resume=dict(type='ExactResumeHook'),
-    finite_gradients=dict(type='FiniteGradientsHook'),
-    left_out_counts=dict(type='LeftOutCountsHook'),
-)
-randomness = dict(seed=0)
+default_hooks = _base_.detection_hooks
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains.

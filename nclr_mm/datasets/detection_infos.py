@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from .checks import check_rigid
 from .infos import join_inside, reading_infos, require_info_file
 
-__all__ = ['ChecksInfos', 'is_box']
+__all__ = ['ChecksInfos', 'check_box']
 
 
 class ChecksInfos:
@@ -62,11 +62,8 @@ class ChecksInfos:
                     f'{sorted(self.label_mapping)} of the file, got {label!r}.'
                 )
             # Of others, which have the label -1, KITTI does not know the size.
-            if label >= 0 and not is_box(instance.get('bbox_3d')):
-                raise ValueError(
-                    f'{where}: bbox_3d of object {number} must be 7 finite numbers, a position, '
-                    f'three positive sizes and an angle, got {instance.get("bbox_3d")!r}.'
-                )
+            if label >= 0:
+                check_box(instance.get('bbox_3d'), f'{where}: bbox_3d of object {number}')
         return super().parse_data_info(info)
 
     def prepare_data(self, index: int) -> dict | None:
@@ -87,11 +84,20 @@ class ChecksInfos:
         return None
 
 
-def is_box(values: object) -> bool:
-    """Whether these are the 7 numbers of a box that mmdet3d can train on, as float32."""
+def check_box(values: object, name: str) -> None:
+    """Raise ValueError unless these are the numbers of a box that mmdet3d can train on, in float32.
+
+    Args:
+        values: position and sizes in metres, and the angle: 7.
+        name: what the message calls them, with the file that they are from.
+    """
     try:
         with np.errstate(over='ignore', under='ignore'):
             box = np.asarray(values, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
-        return False
-    return box.shape == (7,) and bool(np.isfinite(box).all() and (box[3:6] > 0).all())
+        box = np.empty(0)
+    if box.shape != (7,) or not np.isfinite(box).all() or (box[3:6] <= 0).any():
+        raise ValueError(
+            f'{name} must be 7 finite numbers, a position, three positive sizes and an angle, got '
+            f'{values!r}.'
+        )

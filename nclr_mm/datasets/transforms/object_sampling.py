@@ -7,7 +7,7 @@ from mmdet3d.datasets.transforms.dbsampler import DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
 from mmengine.logging import print_log
 
-from ..detection_infos import is_box
+from ..detection_infos import check_box
 from ..infos import join_inside, reading_infos
 
 
@@ -58,12 +58,13 @@ class CheckedDataBaseSampler(DataBaseSampler):
         self.sampler_dict = {name: _Draws(entries) for name, entries in self.db_infos.items()}
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
         for name, entry in ((n, e) for n in self._wanted for e in self.db_infos.get(n, ())):
-            if entry.get('name') != name or not is_box(entry.get('box3d_lidar')):
+            if entry.get('name') != name:
                 raise ValueError(
-                    f'{info_path}: an object of {name} must have that name and as box3d_lidar 7 '
-                    'finite numbers, a position, three positive sizes and an angle, got '
-                    f'{entry.get("name")!r} and {entry.get("box3d_lidar")!r}.'
+                    f'{info_path}: an object of {name} has the name {entry.get("name")!r}.'
                 )
+            check_box(
+                entry.get('box3d_lidar'), f'{info_path}: an object of {name}, its box3d_lidar'
+            )
             path = join_inside(data_root or '', str(entry['path']), outside_root, info_path)
             if not Path(path).is_file():
                 raise FileNotFoundError(
