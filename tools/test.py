@@ -11,7 +11,7 @@ from nclr_mm.engine.command_line import (
     add_run_arguments,
     build_runner,
     load_config,
-    report_full_disk,
+    report_disk_failure,
     report_user_errors,
     require_checkpoint,
 )
@@ -58,7 +58,7 @@ def main() -> None:
             unwrapped_model(runner).init_weights()
         runner.test()
 
-    report_full_disk(test, cfg.work_dir)
+    report_disk_failure(test, cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from nclr_mm.engine.command_line import (
     add_run_arguments,
     build_runner,
     load_config,
-    report_full_disk,
+    report_disk_failure,
     report_user_errors,
     require_checkpoint,
 )
@@ -74,7 +74,7 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    report_full_disk(lambda: build_runner(cfg).train(), cfg.work_dir)
+    report_disk_failure(lambda: build_runner(cfg).train(), cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -45,7 +45,7 @@ def put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f'{path} cannot be written: {error.strerror}') from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def put_text(self: LocalBackend, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:

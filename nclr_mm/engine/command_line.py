@@ -32,7 +32,7 @@ __all__ = [
     'make_folder',
     'override',
     'read_config',
-    'report_full_disk',
+    'report_disk_failure',
     'report_unwritable',
     'report_user_errors',
     'require_checkpoint',
@@ -235,28 +235,39 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def report_full_disk(run: Callable[[], object], work_dir: str) -> None:
-    """Run to the end; where the disk of the results takes no more, end with one sentence.
+def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:
+    """Run to the end; where the disk or a file of the results fails, end with one sentence.
 
-    That holds for files of the log, too: a line that cannot be written ends the run.
+    That holds for files of the log, too: a line that cannot be written ends the run. Errors of
+    other files, as of a data set, keep their traceback.
 
     Args:
         run: builds the runner, and trains or tests.
-        work_dir: folder of the results, for the sentence.
+        work_dir: folder of the results.
     """
     # Logging would print a traceback for each line, and go on.
     logging.FileHandler.handleError = _raise_of_disk
     try:
         run()
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno in _DISK_ERRORS:
+            reason, condition = f'{work_dir} takes no more', 'there is space'
+        elif _names_a_file_in(work_dir, error):
+            reason, condition = f'a file in {work_dir} cannot be used', 'that is mended'
+        else:
             raise
         sys.exit(
-            f'{Path(sys.argv[0]).name}: The run ended, for {work_dir} takes no more: {error}. What '
-            'was saved before is whole; once there is space, train.py goes on with --resume.'
+            f'{Path(sys.argv[0]).name}: The run ended, for {reason}: {error}. What was saved '
+            f'before is whole; once {condition}, train.py goes on with --resume.'
         )
     finally:
         del logging.FileHandler.handleError  # its parent's again
+
+
+def _names_a_file_in(folder: str, error: OSError) -> bool:
+    if not isinstance(error.filename, str | os.PathLike):
+        return False
+    return Path(error.filename).absolute().is_relative_to(Path(folder).absolute())
 
 
 def _raise_of_disk(handler: logging.FileHandler, record: logging.LogRecord) -> None:

@@ -47,7 +47,7 @@ def test_the_oracle_leaves_half_a_file(tmp_path, small_files):
 def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, small_files):
     path = tmp_path / 'file.pth'
     path.write_bytes(b'old')
-    with pytest.raises(OSError, match=r'file\.pth cannot be written: File too large'):
+    with pytest.raises(OSError, match=r'File too large: .*/file\.pth'):
         LocalBackend().put(b'x' * 2 * LIMIT, path)
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
@@ -57,7 +57,7 @@ def test_checkpoints_are_saved_so(tmp_path, small_files):
     path = tmp_path / 'sub' / 'iter_1.pth'
     save_checkpoint(dict(weight=torch.ones(10)), str(path))
     assert torch.load(path)['weight'].sum() == 10
-    with pytest.raises(OSError, match=r'iter_1\.pth cannot be written'):
+    with pytest.raises(OSError, match=r'File too large: .*/iter_1\.pth'):
         save_checkpoint(dict(weight=torch.ones(LIMIT)), str(path))
     assert torch.load(path)['weight'].sum() == 10
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from nclr_mm.engine.command_line import read_config, report_full_disk, report_unwritable
+from nclr_mm.engine.command_line import read_config, report_disk_failure, report_unwritable
 from nclr_mm.writing import write_whole
 
 
@@ -62,7 +62,14 @@ def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
     with pytest.raises(FileNotFoundError):
         report_unwritable(lambda: (tmp_path / 'gone').read_bytes())()
     with pytest.raises(FileNotFoundError):
-        report_full_disk((tmp_path / 'gone').read_bytes, 'out')
+        report_disk_failure((tmp_path / 'gone').read_bytes, 'out')
+
+
+def test_files_of_the_results_end_in_a_sentence(tmp_path):
+    work_dir = tmp_path / 'out'
+    expected = f'a file in {work_dir} cannot be used: .*No such file .*gone.* once that is mended'
+    with pytest.raises(SystemExit, match=expected):
+        report_disk_failure((work_dir / 'gone').read_bytes, str(work_dir))
 
 
 def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files, capsys):
@@ -72,11 +79,11 @@ def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files,
         handler.handle(logging.LogRecord('name', logging.INFO, 'file', 1, text, args, None))
 
     # A line at fault, which logging tells of on its own.
-    report_full_disk(lambda: line(1, text='%s and %s'), 'out')
+    report_disk_failure(lambda: line(1, text='%s and %s'), 'out')
     assert 'not enough arguments for format string' in capsys.readouterr().err
     limit_files(0)
     with pytest.raises(SystemExit, match=r'The run ended, for out takes no more: .*too large'):
-        report_full_disk(line, 'out')
+        report_disk_failure(line, 'out')
     assert capsys.readouterr().err == ''
     line()  # as before: not raised, but told
     assert 'File too large' in capsys.readouterr().err
