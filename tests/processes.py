@@ -7,6 +7,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing import start_processes
 
+#: One process imports these, the others are copies of it.
+PRELOADED = ['nclr_mm', 'nclr_mm.apis']
+
 
 def _join(rank: int, number: int, folder: Path, function, arguments: tuple) -> None:
     torch.set_num_threads(1)
@@ -19,8 +22,7 @@ def _join(rank: int, number: int, folder: Path, function, arguments: tuple) -> N
 def run_in_processes(function, number: int, folder: Path, *arguments) -> list:
     """Call a function of a module in joined processes; returns what each of them returned."""
     folder.mkdir()
-    # One process imports the package, the others are copies of it.
-    multiprocessing.set_forkserver_preload(['nclr_mm'])
+    multiprocessing.set_forkserver_preload(PRELOADED)
     start_processes(
         _join, (number, folder, function, arguments), nprocs=number, start_method='forkserver'
     )

@@ -2,6 +2,9 @@ from mmdet3d.registry import DATASETS
 
 from .calibration_dataset import CalibrationDataset
 
+#: what makes KITTI's info files, reduced clouds and database, for errors
+KITTI_COMMAND = '`python tools/create_data.py kitti --root-path <root>`'
+
 
 @DATASETS.register_module()
 class KittiCalibrationDataset(CalibrationDataset):
@@ -11,4 +14,4 @@ class KittiCalibrationDataset(CalibrationDataset):
         pts='training/velodyne', image_2='training/image_2', image_3='training/image_3'
     )
     CAMERAS = ('image_2',)
-    CREATE_COMMAND = '`python tools/create_data.py kitti --root-path <root>`'
+    CREATE_COMMAND = KITTI_COMMAND

@@ -7,6 +7,7 @@ from mmdet3d.registry import DATASETS
 
 from .broken import SkipsBroken
 from .detection_infos import ChecksInfos
+from .kitti import KITTI_COMMAND
 from .samplers import SeededDraws
 from .subsets import FRAMES, choose_and_report
 
@@ -30,7 +31,7 @@ class KittiDetectionDataset(SeededDraws, SkipsBroken, ChecksInfos, KittiDataset)
             is asked for in a test, whose metric counts frames in the whole info file.
     """
 
-    CREATE_COMMAND = '`python tools/create_data.py kitti`'
+    CREATE_COMMAND = KITTI_COMMAND
 
     def __init__(self, *args, fraction: float = 1.0, offset: int = 0, **kwargs) -> None:
         if fraction != 1 and kwargs.get('test_mode'):

@@ -1,10 +1,7 @@
 """The examples of docs/data.md run as they are written."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.config import Config
 
 from tests.datasets.layouts import write_image, write_scan
+from tests.programs import run_program
 
 
 @pytest.fixture(scope='module')
@@ -46,12 +44,7 @@ def test_your_own_rig(blocks, repo, tmp_path, monkeypatch):
     np.testing.assert_allclose(truth @ [10.3, 0, -0.1, 1], [0, 0, 10, 1], atol=1e-9)
 
     def run(tool, *arguments):
-        done = subprocess.run(
-            [sys.executable, str(repo / tool), str(folder / 'mine.py'), *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, 'PYTHONPATH': str(repo)},
-        )
+        done = run_program(repo / tool, folder / 'mine.py', *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from nclr_mm.datasets import converters, detection_infos, subsets
 from nclr_mm.datasets.samplers import Draw
 from nclr_mm.seeding import seed_generators
-from nclr_mm.simulation.generate import generate
+from tests.kitti_drive import simulate_kitti
 
 CLASSES = ('Pedestrian', 'Cyclist', 'Car')
 
@@ -23,11 +23,7 @@ CLASSES = ('Pedestrian', 'Cyclist', 'Car')
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     """A simulated drive in the KITTI layout with all that detectors need."""
-    out = generate(tmp_path_factory.mktemp('drive'), 6, 5, 'kitti', scenes=3, progress=False)
-    infos = converters.create_kitti_infos(out)
-    converters.create_reduced_clouds(out, infos)
-    converters.create_gt_database(infos['train'], out)
-    return out
+    return simulate_kitti(tmp_path_factory.mktemp('drive'))
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from torch import nn
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.datasets.samplers import SeededDraws
 from nclr_mm.engine.distributed import unwrapped_model
+from tests.loaders import train
 from tests.processes import run_in_processes
 
 
@@ -78,7 +79,7 @@ def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=Tru
         default_scope='mmdet3d',
         experiment_name=f'{work_dir.name}_{iterations}_{resume}',
     )
-    runner.train()
+    train(runner)
     return model
 
 
@@ -191,7 +192,7 @@ def run_in_one_of_several(work_dir, iterations, resume=False):
         default_scope='mmdet3d',
         experiment_name=f'{Path(work_dir).name}_{iterations}',
     )
-    runner.train()
+    train(runner)
     return dict(state=unwrapped_model(runner).state_dict(), metrics=keep.metrics)
 
 

@@ -19,6 +19,7 @@ from nclr_mm.datasets import converters
 from nclr_mm.engine.hooks import LeftOutCountsHook
 from tests.conftest import REPO
 from tests.datasets.layouts import make_semantickitti
+from tests.loaders import train
 from tests.models.test_nclr import small_model
 from tests.processes import run_in_processes
 from tests.test_bad_input import PIPELINE, Rig
@@ -85,7 +86,7 @@ def pretrain(
         resume=work_dir.exists(),
         experiment_name=name,
     )
-    runner.train()
+    train(runner)
 
 
 def spoilt(folder, points=True):
@@ -193,7 +194,7 @@ def test_segmentation(task, batch_size, labelled, tmp_path):
     for split in ('val', 'test'):
         for part in ('dataloader', 'cfg', 'evaluator'):
             cfg[f'{split}_{part}'] = None
-    Runner.from_cfg(cfg).train()
+    train(Runner.from_cfg(cfg))
     lines = rows(tmp_path)
     # All three scans have been seen once.
     assert counts(lines[3 // batch_size]) == dict(

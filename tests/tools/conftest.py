@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.programs import run_program
+
 COMPONENTS = """
 import torch
 from mmdet3d.registry import DATASETS, METRICS, MODELS
@@ -83,11 +85,7 @@ def run(repo, folder):
     """Run a tool as a command."""
 
     def start(tool: str, *arguments: str) -> subprocess.CompletedProcess:
-        program = [sys.executable, str(repo / 'tools' / tool)]
-        if tool.endswith('.sh'):
-            program = ['bash', program[1]]
-        return subprocess.run(
-            [*program, *arguments], env=environment(repo, folder), capture_output=True, text=True
-        )
+        program = (repo / 'tools' / tool, *arguments)
+        return run_program(*program, cwd=folder, env=environment(repo, folder))
 
     return start

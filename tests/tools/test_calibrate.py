@@ -1,8 +1,6 @@
 """tools/calibrate.py from files to files."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -15,6 +13,7 @@ from nclr_mm.calibration import pose_distance, read_extrinsics
 from nclr_mm.models.task_modules import exp_motion
 from tests.apis.seeing_model import CAM2IMG, TRUE, SeeingModel, image, scan
 from tests.poses import assert_near
+from tests.programs import run_program
 
 LIDAR2RIG = exp_motion(np.array([0.02, -0.01, 0.4, 1.2, 0.1, 1.8]))
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -189,9 +188,7 @@ def test_as_a_program_with_an_untrained_network(repo, rig):
     torch.save(dict(state_dict=model.state_dict()), rig / 'model.pth')
     given = arguments(rig, '--looks', 1, frames=1)
     given[:2] = [CONFIG, str(rig / 'model.pth')]
-    done = subprocess.run(
-        [sys.executable, 'tools/calibrate.py', *given], cwd=repo, capture_output=True, text=True
-    )
+    done = run_program('tools/calibrate.py', *given)
     assert done.returncode == 4, done.stdout + done.stderr
     assert 'front: failed' in done.stdout
     assert (rig / 'out/overlay_front.jpg').is_file()

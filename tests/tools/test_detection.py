@@ -1,9 +1,6 @@
 """Detection as a user runs it: the commands of docs/detection.md on a small simulated drive."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -16,7 +13,8 @@ from mmengine.registry import init_default_scope
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.apis import init_model
 from nclr_mm.datasets import converters
-from nclr_mm.simulation.generate import generate
+from tests.kitti_drive import simulate_kitti
+from tests.programs import run_program
 
 PRETRAINING = 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
 DETECTORS = ('second-small', pytest.param('pv-rcnn-small', marks=pytest.mark.slow))
@@ -25,11 +23,7 @@ DETECTORS = ('second-small', pytest.param('pv-rcnn-small', marks=pytest.mark.slo
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     """Three streets of two frames in the KITTI layout, with all that detectors need."""
-    out = generate(tmp_path_factory.mktemp('drive'), 6, 5, 'kitti', scenes=3, progress=False)
-    infos = converters.create_kitti_infos(out)
-    converters.create_reduced_clouds(out, infos)
-    converters.create_gt_database(infos['train'], out)
-    return out
+    return simulate_kitti(tmp_path_factory.mktemp('drive'))
 
 
 @pytest.fixture(scope='module')
@@ -56,22 +50,8 @@ def train(repo, root, work_dir, detector, load_from):
         'default_hooks.checkpoint.interval=2',
         'default_hooks.logger.interval=1',
     ]
-    return subprocess.run(
-        [
-            sys.executable,
-            'tools/train.py',
-            config,
-            '--work-dir',
-            work_dir,
-            '--cfg-options',
-            *options,
-        ],
-        cwd=repo,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    arguments = [config, '--work-dir', work_dir, '--cfg-options', *options]
+    return run_program('tools/train.py', *arguments, cwd=repo)
 
 
 @pytest.mark.parametrize('detector', DETECTORS)

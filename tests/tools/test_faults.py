@@ -149,14 +149,20 @@ def test_a_work_directory_that_cannot_be_written(train_on_a_small_disk, folder):
     assert error == 'train.py: The work directory disk cannot be written.\n'
 
 
-def test_without_tensorboard(run, folder):
+def test_without_tensorboard(repo, folder):
     (folder / 'sitecustomize.py').write_text("import sys; sys.modules['tensorboard'] = None")
     with open(folder / 'tiny.py', 'a') as config:
         config.write(
             "visualizer = dict(type='mmengine.Visualizer', vis_backends=["
             "dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])\n"
         )
-    done = run('train.py', 'tiny.py')
+    # An interpreter of its own, which reads sitecustomize.
+    done = subprocess.run(
+        [sys.executable, str(repo / 'tools/train.py'), 'tiny.py'],
+        env=environment(repo, folder),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert 'TensorBoard is not installed' in done.stdout + done.stderr
     assert (folder / 'work_dirs/tiny/epoch_2.pth').is_file()

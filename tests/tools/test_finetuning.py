@@ -18,6 +18,7 @@ from mmengine.runner import save_checkpoint
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.datasets import converters
 from nclr_mm.simulation.generate import generate
+from tests.programs import run_program
 
 LEAF = 'minkunet-small_spconv_1xb2-1000i_sim-streets.py'
 PRETRAINING = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -48,14 +49,7 @@ def pretrained(repo, tmp_path_factory):
 
 
 def command(repo, *arguments, fails=False):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=repo,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_program(*arguments, cwd=repo)
     text = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, text[-4000:]
     return text
@@ -173,10 +167,11 @@ def test_a_run_that_fails_is_named_without_a_traceback(repo, drives, tmp_path):
             ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=2', FEW_VOXELS, NUSCENES],
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             'configs/panoptic/minkunet34_w32_spconv_1xb8-30e_nus600-100pct.py',
             'nuscenes',
             ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=2', FEW_VOXELS, NUSCENES],
+            marks=pytest.mark.slow,
         ),
     ],
     ids=['panoptic', 'poss', 'spvcnn', 'nuscenes panoptic'],

@@ -11,6 +11,7 @@ import torch
 import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
 from nclr_mm.datasets import converters
 from tests.datasets.layouts import make_nuscenes
+from tests.programs import run_program
 
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-2000i_sim-nus.py'
 ITERS = 4
@@ -26,14 +27,7 @@ def data(tmp_path_factory):
 
 
 def command(repo, *arguments, **environment):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=repo,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_program(*arguments, cwd=repo, env={**os.environ, **environment})
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -101,6 +95,7 @@ def test_pretrain_evaluate_and_fine_tune(repo, data, tmp_path):
     assert names and all(torch.equal(state[n], saved[n]) for n in names)
 
 
+@pytest.mark.slow
 def test_two_processes_without_a_gpu(repo, data, tmp_path):
     """torchrun, gloo and mmengine's loop agree on a machine without CUDA."""
     if torch.cuda.is_available():

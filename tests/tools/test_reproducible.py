@@ -13,6 +13,7 @@ import torch
 import nclr_mm  # noqa: F401 (allows loading the runner's checkpoints)
 from nclr_mm.datasets import converters
 from nclr_mm.simulation.generate import generate
+from tests.kitti_drive import simulate_kitti
 
 ITERS = 4
 RUNS = {
@@ -39,10 +40,7 @@ def data(tmp_path_factory):
             root = generate(out / 'seg', 4, 5, 'semantickitti', scenes=2, progress=False)
             converters.create_semantickitti_infos(root)
             return [f'{loader}.dataset.data_root={root}/' for loader in LOADERS]
-        root = generate(out / 'det', 6, 5, 'kitti', scenes=3, progress=False)
-        infos = converters.create_kitti_infos(root)
-        converters.create_reduced_clouds(root, infos)
-        converters.create_gt_database(infos['train'], root)
+        root = simulate_kitti(out / 'det')
         sampler = 'train_dataloader.dataset.pipeline.2.db_sampler'
         return [
             *(f'{loader}.dataset.data_root={root}/' for loader in LOADERS),

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from nclr_mm.datasets.infos import join_inside, read_infos
+from nclr_mm.datasets.kitti import KITTI_COMMAND
 from nclr_mm.writing import write_whole
 
 from . import common
-
-CREATE_COMMAND = '`python tools/create_data.py kitti`'
 
 NUM_PTS_FEATS = 4  # x, y, z, intensity
 
@@ -47,7 +46,7 @@ def create_reduced_clouds(
     frames = {}
     for split, path in infos.items():
         half = 'testing' if split == 'test' else 'training'
-        for info in read_infos(str(path), CREATE_COMMAND)['data_list']:
+        for info in read_infos(str(path), KITTI_COMMAND)['data_list']:
             name = info['lidar_points']['lidar_path']
             source = join_inside(str(root / half / 'velodyne'), name, source=str(path))
             frames[Path(source)] = (out / half / 'velodyne_reduced' / name, info)
@@ -103,7 +102,7 @@ def create_gt_database(
         ValueError: if the path of a scan leads out of its folder, or a frame or class cannot name a
             file.
     """
-    content = read_infos(str(info_path), CREATE_COMMAND)
+    content = read_infos(str(info_path), KITTI_COMMAND)
     out = Path(out_dir)
     folder = out / f'{extra_tag}_gt_database'
     unfinished = out / f'.{extra_tag}_gt_database.tmp'

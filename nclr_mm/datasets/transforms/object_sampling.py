@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 
 from ..detection_infos import check_box
 from ..infos import join_inside, reading_infos
+from ..kitti import KITTI_COMMAND
 
 
 class _Draws:
@@ -49,11 +50,11 @@ class CheckedDataBaseSampler(DataBaseSampler):
         self, info_path: str, data_root: str, outside_root: bool = False, **kwargs
     ) -> None:
         if not Path(info_path).is_file():
+            command = KITTI_COMMAND.replace('<root>', str(data_root))
             raise FileNotFoundError(
-                f'{info_path} is missing: `python tools/create_data.py kitti --root-path '
-                f'{data_root}` makes the ground-truth database.'
+                f'{info_path} is missing: {command} makes the ground-truth database.'
             )
-        with reading_infos(info_path, '`python tools/create_data.py kitti`'):
+        with reading_infos(info_path, KITTI_COMMAND):
             super().__init__(info_path=info_path, data_root=data_root, **kwargs)
         self.sampler_dict = {name: _Draws(entries) for name, entries in self.db_infos.items()}
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
@@ -69,7 +70,7 @@ class CheckedDataBaseSampler(DataBaseSampler):
             if not Path(path).is_file():
                 raise FileNotFoundError(
                     f'{path} is missing, an object of the ground-truth database {info_path}: '
-                    'make it anew with `python tools/create_data.py kitti`.'
+                    f'make it anew with {KITTI_COMMAND}.'
                 )
         self._leave_out_empty_classes()
 
