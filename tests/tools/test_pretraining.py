@@ -42,6 +42,8 @@ def options(data):
         'default_hooks.checkpoint.interval=2',
         'default_hooks.logger.interval=1',
         'model.calib_head.test_cfg.num_voxels=64',
+        'train_dataloader.dataset.pipeline.4.scale=(128,64)',
+        *(f'{name}_dataloader.dataset.pipeline.3.scale=(128,64)' for name in ('val', 'test')),
     ]
 
 
