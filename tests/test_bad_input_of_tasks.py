@@ -202,7 +202,7 @@ def case(tasks, name, message=None, slow=False):
             key = f'{task}: {name}'
             assert key not in CASES
             # PV-RCNN shares all but its second stage with SECOND; both take seconds to train.
-            takes_long = message is None and 'all' not in name.split()
+            takes_long = message is None and not name.startswith('all scans')
             seldom = slow or task == 'PV-RCNN' or (task == 'SECOND' and takes_long)
             CASES[key] = task, spoil, message, seldom
         return spoil
@@ -494,7 +494,7 @@ def pretrained(scope):
 @pytest.mark.parametrize(
     'name',
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (i % 4 > 0 or name in pretraining.SLOW))
+        pytest.param(name, marks=[pytest.mark.slow] * (i % 8 > 0 or name in pretraining.SLOW))
         for i, name in enumerate(OF_POINTS)
     ],
 )

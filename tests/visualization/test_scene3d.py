@@ -161,6 +161,7 @@ def open_in_browser(page: bytes, profile) -> dict:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason='no Chromium to open the scene in')
 def test_it_draws_and_turns(tmp_path):
     path = write_scene(tmp_path / 'scene.html', layers())
