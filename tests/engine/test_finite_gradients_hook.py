@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmdet3d.structures import Det3DDataSample
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
@@ -34,6 +35,16 @@ class _Slope(torch.autograd.Function):
         return ctx.saved_tensors[0] * gradient, None
 
 
+class WithNorm(Model):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        self.norm(inputs['values'][0].view(-1, 1))
+        return super().forward(inputs)
+
+
 class Data(Dataset):
     metainfo = {}
 
@@ -49,7 +60,7 @@ class Data(Dataset):
         return dict(inputs=dict(values=values), data_samples=sample)
 
 
-def run(folder, values, max_skipped=0, model=None, **optim_wrapper):
+def run(folder, values, max_skipped=0, model=None, wrapper=None, **optim_wrapper):
     """Train on the values, one a batch; returns the model."""
     model = model or Model()
     runner = Runner(
@@ -63,7 +74,8 @@ def run(folder, values, max_skipped=0, model=None, **optim_wrapper):
             collate_fn=dict(type='pseudo_collate'),
         ),
         train_cfg=dict(by_epoch=False, max_iters=len(values)),
-        optim_wrapper=dict(dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)), **optim_wrapper),
+        optim_wrapper=wrapper
+        or dict(dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)), **optim_wrapper),
         custom_hooks=[FiniteGradientsHook(max_skipped)],
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)),
         default_scope='mmdet3d',
@@ -104,16 +116,6 @@ def test_only_so_many_in_a_row_are_left_out(tmp_path):
 
 def test_steps_that_are_left_out_leave_buffers_alone(tmp_path):
     """As the statistics of a batch norm, which one such value would spoil for good."""
-
-    class WithNorm(Model):
-        def __init__(self):
-            super().__init__()
-            self.norm = nn.BatchNorm1d(1)
-
-        def forward(self, inputs, data_samples=None, mode='tensor'):
-            self.norm(inputs['values'][0].view(-1, 1))
-            return super().forward(inputs)
-
     found = [
         run(tmp_path / name, values, max_skipped=2, model=model).norm.state_dict()
         for name, values, model in (
@@ -149,6 +151,46 @@ def test_steps_of_a_loss_scaler_are_its_own(fused):
     weight.grad = torch.tensor([float('inf'), 1.0])
     with pytest.raises(FloatingPointError, match='unknown'):
         optimiser.step()
+
+
+class Scaled(OptimWrapper):
+    """Scales the loss as mmengine's AmpOptimWrapper does, which on CPUs has no need to."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
+
+    def backward(self, loss, **kwargs):
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+
+def run_scaled(folder, values, fused=False, **options):
+    model = WithNorm()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
+    return run(folder, values, model=model, wrapper=Scaled(optimizer=optimiser, **options))
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_steps_that_a_scaler_leaves_out_leave_buffers_alone(tmp_path, fused):
+    found = run_scaled(tmp_path / 'a', [1, 'nan', 'inf', 3], fused).state_dict()
+    expected = run_scaled(tmp_path / 'b', [1, 3], fused).state_dict()
+    assert expected['norm.num_batches_tracked'] == 2
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_scaler_that_leaves_out_every_step_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(FiniteGradientsHook, 'SCALER_PATIENCE', 3)
+    run_scaled(tmp_path / 'a', ['nan', 'nan', 1, 'nan', 'nan'])
+    with pytest.raises(FloatingPointError, match=r'left out 3 steps .* iteration 4: scans/3\.bin'):
+        run_scaled(tmp_path / 'b', [1, 'nan', 'nan', 'nan', 1])
+    # Of two iterations a step, three steps are six.
+    with pytest.raises(FloatingPointError, match='iteration 6'):
+        run_scaled(tmp_path / 'c', ['nan', 1, 'nan', 1, 'nan', 1, 1, 1], accumulative_counts=2)
 
 
 def test_negative_numbers_are_refused():
