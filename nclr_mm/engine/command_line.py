@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -42,7 +43,9 @@ __all__ = [
 Prepared = TypeVar('Prepared')
 Given = ParamSpec('Given')
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+#: of disks that take no more, and of those that fail, also over a network
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_FAILING = (errno.EIO, errno.ESTALE)
 
 
 class Home(NamedTuple):
@@ -236,10 +239,10 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:
-    """Run to the end; where the disk or a file of the results fails, end with one sentence.
+    """Run to the end; where a disk, or a file of the results, fails, end with one sentence.
 
-    That holds for files of the log, too: a line that cannot be written ends the run. Errors of
-    other files, as of a data set, keep their traceback.
+    That holds for files of the log, too: a line that cannot be written ends the run. Other errors
+    of other files, as of a data set, keep their traceback.
 
     Args:
         run: builds the runner, and trains or tests.
@@ -250,29 +253,39 @@ def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:
     try:
         run()
     except OSError as error:
-        if error.errno in _DISK_ERRORS:
-            reason, condition = f'{work_dir} takes no more', 'there is space'
-        elif _names_a_file_in(work_dir, error):
-            reason, condition = f'a file in {work_dir} cannot be used', 'that is mended'
-        else:
+        reason = _reason_of_disk(error, work_dir)
+        if reason is None:
             raise
         sys.exit(
             f'{Path(sys.argv[0]).name}: The run ended, for {reason}: {error}. What was saved '
-            f'before is whole; once {condition}, train.py goes on with --resume.'
+            'before is whole; once that is mended, train.py goes on with --resume.'
         )
     finally:
         del logging.FileHandler.handleError  # its parent's again
 
 
-def _names_a_file_in(folder: str, error: OSError) -> bool:
-    if not isinstance(error.filename, str | os.PathLike):
-        return False
-    return Path(error.filename).absolute().is_relative_to(Path(folder).absolute())
+def _reason_of_disk(error: OSError, work_dir: str) -> str | None:
+    """Why a run ended, if a disk or a file of its results is the reason."""
+    name = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    # mmengine writes into the folder itself and into one that is named by the time; data may lie
+    # in others.
+    folder, inside = os.path.abspath(work_dir), None
+    if name is not None:
+        parts = Path(os.path.relpath(os.path.abspath(name), folder)).parts
+        inside = (len(parts) == 1 and parts[0] != os.pardir) or re.fullmatch(
+            r'\d{8}_\d{6}', parts[0]
+        )
+    if error.errno in _FULL:
+        return f'{work_dir if inside or name is None else name} takes no more'
+    if inside or isinstance(error, UnwritableError):
+        return f'a file in {work_dir} cannot be used'
+    # Of reading and writing, unlike of opening, the system names no file.
+    return 'a disk fails' if name is None and error.errno in _FAILING else None
 
 
 def _raise_of_disk(handler: logging.FileHandler, record: logging.LogRecord) -> None:
     """Called by a handler while it handles an error."""
-    if isinstance(error := sys.exc_info()[1], OSError) and error.errno in _DISK_ERRORS:
+    if isinstance(error := sys.exc_info()[1], OSError) and error.errno in _FULL + _FAILING:
         raise error
     logging.Handler.handleError(handler, record)
 

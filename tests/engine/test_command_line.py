@@ -1,6 +1,9 @@
 """Configs of the command line: what is overridden, and what is said of errors, full disks too."""
 
+import errno
 import logging
+import os
+import re
 
 import pytest
 
@@ -65,11 +68,39 @@ def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
         report_disk_failure((tmp_path / 'gone').read_bytes, 'out')
 
 
-def test_files_of_the_results_end_in_a_sentence(tmp_path):
-    work_dir = tmp_path / 'out'
-    expected = f'a file in {work_dir} cannot be used: .*No such file .*gone.* once that is mended'
-    with pytest.raises(SystemExit, match=expected):
-        report_disk_failure((work_dir / 'gone').read_bytes, str(work_dir))
+@pytest.mark.parametrize(
+    ('code', 'file', 'message'),
+    [
+        pytest.param(errno.ENOENT, 'out/gone', 'a file in out cannot be used: .*gone', id='gone'),
+        pytest.param(
+            errno.EACCES, 'out/20260102_030405/vis_data/log', 'a file in out cannot', id='forbidden'
+        ),
+        pytest.param(errno.ENOSPC, None, 'for out takes no more: .*No space', id='full'),
+        pytest.param(errno.ENOSPC, 'out/a.pth', 'for out takes no more: .*a.pth', id='full, named'),
+        pytest.param(errno.ENOSPC, 'tmp/x', 'for tmp/x takes no more: ', id='another disk is full'),
+        pytest.param(errno.EIO, None, 'a disk fails: .*Input/output error', id='failing disk'),
+        pytest.param(errno.ESTALE, None, 'a disk fails: .*[Ss]tale', id='network'),
+        pytest.param(errno.ENOENT, 'scan.bin', None, id='data'),
+        pytest.param(errno.ENOENT, 'out/data/scans/1.bin', None, id='data in the work directory'),
+        pytest.param(errno.EIO, 'scan.bin', None, id='data on a failing disk'),
+    ],
+)
+@pytest.mark.parametrize('work_dir', ['out', '../{name}/out', '{folder}/out'])
+def test_a_disk_ends_a_run_in_a_sentence(code, file, message, work_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    work_dir = work_dir.format(name=tmp_path.name, folder=tmp_path)
+
+    def run():
+        raise OSError(code, os.strerror(code), *([file] if file else []))
+
+    if message is None:
+        with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
+            report_disk_failure(run, work_dir)
+        assert error.value.filename == file
+        return
+    message = message.replace(' out ', f' {re.escape(work_dir)} ')
+    with pytest.raises(SystemExit, match=rf'The run ended, .*{message}.*\. What .* --resume\.'):
+        report_disk_failure(run, work_dir)
 
 
 def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files, capsys):

@@ -96,7 +96,7 @@ def test_a_log_that_does_not_fit_from_the_start(repo, folder, tool):
     assert done.returncode == 1
     assert done.stderr == (
         f'{tool}: The run ended, for out takes no more: [Errno 27] File too large. What was saved '
-        'before is whole; once there is space, train.py goes on with --resume.\n'
+        'before is whole; once that is mended, train.py goes on with --resume.\n'
     )
     left = [path for path in folder.glob('out/**/*') if not path.is_dir()]
     assert [path.suffix for path in left] == ['.log']
