@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tests.conftest import REPO
@@ -21,8 +23,12 @@ def _execute(script: str, arguments: list[str], folder: str, env: dict, outputs:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
+    np.random.seed()  # noqa: NPY002 (not as all other copies)
+    torch.seed()
+    random.seed()
     torch.set_num_threads(int(env['OMP_NUM_THREADS']))
-    sys.path[:0] = [str(Path(script).parent), *env.get('PYTHONPATH', '').split(os.pathsep)]
+    paths = env.get('PYTHONPATH')
+    sys.path[:0] = [str(Path(script).parent), *(paths.split(os.pathsep) if paths else ())]
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name='__main__')
 
@@ -35,7 +41,8 @@ def run_program(
 ) -> subprocess.CompletedProcess:
     """Run a script with arguments as ``subprocess.run`` would, in a copy of a process.
 
-    That has imported the package, which takes an interpreter of its own eight seconds.
+    That has imported the package, which takes an interpreter of its own eight seconds. It has also
+    looked for a GPU, after which copies cannot use one: where there is one, an interpreter starts.
 
     Args:
         command: the script, relative to ``cwd`` unless absolute, and its arguments.
@@ -45,11 +52,23 @@ def run_program(
 
     Returns:
         Its exit code and, as text, what it wrote.
+
+    Raises:
+        subprocess.TimeoutExpired: after it was killed.
     """
-    multiprocessing.set_forkserver_preload(PRELOADED)
     script, *arguments = map(str, command)
     env = dict(env or os.environ)
     env.setdefault('OMP_NUM_THREADS', '1')
+    if torch.cuda.is_available():
+        return subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=cwd,
+            env=env,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+    multiprocessing.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder, name) for name in ('stdout', 'stderr')]
         for path in outputs:
@@ -63,5 +82,6 @@ def run_program(
         if process.exitcode is None:
             process.kill()
             process.join()
+            raise subprocess.TimeoutExpired(command, timeout)
         texts = [path.read_text() for path in outputs]
     return subprocess.CompletedProcess([script, *arguments], process.exitcode, *texts)
