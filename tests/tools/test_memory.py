@@ -11,7 +11,7 @@ import pytest
 
 from nclr_mm.datasets import converters
 from nclr_mm.simulation.generate import generate
-from tests.proc import HAS_MEMORY, children, own_bytes
+from tests.proc import HAS_MEMORY, children, open_files, own_bytes, shared_bytes
 
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
 STEPS = 10_000
@@ -68,20 +68,23 @@ def test_memory_does_not_grow(repo, tmp_path, capsys):
                 continue
             try:
                 pids = [train.pid, *children(train.pid)]
-                taken = sum(map(own_bytes, pids)) / 2**20
+                taken = sum(own_bytes(pid) + shared_bytes(pid) for pid in pids) / 2**20
+                files = sum(map(open_files, pids))
             except (FileNotFoundError, ProcessLookupError):  # one has just ended
                 continue
-            samples.append((steps_done(tmp_path / 'run'), taken))
+            samples.append((steps_done(tmp_path / 'run'), taken, files))
     assert train.returncode == 0, (tmp_path / 'train.log').read_text()[-4000:]
-    at, taken = np.array(samples).T
+    at, taken, files = np.array(samples).T
     assert at[-1] >= STEPS - WARM
-    medians = [
-        np.median(taken[(at >= begin) & (at < begin + 1000)]) for begin in range(0, STEPS, 1000)
-    ]
+    medians, opened = (
+        [np.median(of[(at >= begin) & (at < begin + 1000)]) for begin in range(0, STEPS, 1000)]
+        for of in (taken, files)
+    )
     with capsys.disabled():
         print(f'\nMiB, medians of a thousand steps each: {np.round(medians).tolist()}')
-        print(f'largest: {taken.max():.0f}')
+        print(f'largest: {taken.max():.0f}; open files: {opened}')
     later = medians[WARM // 1000 :]
     assert max(later) - later[0] < BOUND
     # No steady growth that only many more steps would show.
     assert np.mean(later[-3:]) - np.mean(later[:3]) < BOUND / 3
+    assert max(opened[WARM // 1000 :]) <= opened[WARM // 1000] + 2
