@@ -6,7 +6,6 @@ import pytest
 
 from tests.conftest import REPO
 
-
 # create_data.py imports what a command needs, so that none asks for the packages of others.
 TOOLS = sorted({p.name for p in (REPO / 'tools').glob('*.py')} - {'create_data.py'})
 
