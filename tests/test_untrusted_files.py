@@ -4,6 +4,7 @@ What reads the files is tested in tests/compat/test_mmengine_{checkpoints,files}
 tests/datasets/test_checks.py and tests/checkpoint.
 """
 
+import os
 import pickle
 import runpy
 import sys
@@ -17,6 +18,7 @@ from nclr_mm.apis import init_model
 from nclr_mm.datasets.scans import read_scan
 from tests.apis.seeing_model import CAM2IMG, image, scan
 from tests.crafted import Boom
+from tests.programs import run_program
 from tests.tools import conftest
 
 SMALL = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
@@ -78,6 +80,39 @@ def test_init_model(repo, checkpoint, mark):
     with pytest.raises(ValueError, match=r'crafted\.pth .*mkdir'):
         init_model(repo / SMALL, checkpoint)
     assert not mark.exists()
+
+
+LOADERS = {
+    'torch': 'torch.load(path)',
+    'mmengine': 'checkpoint.load_from_local(path, "cpu")',
+    'mmengine, of a stream': 'checkpoint.load_from_ceph(path, backend="local")',
+    'mmengine, from a URL': 'checkpoint.load_from_http("https://example.invalid/crafted.pth")',
+    'this package': 'read_checkpoint(path, "state_dict")',
+}
+
+
+@pytest.mark.parametrize('loader', LOADERS)
+def test_torch_told_to_trust_checkpoints(loader, checkpoint, mark, tmp_path):
+    """Many set this variable for mmdetection's sake. Oracle: torch itself, which obeys it."""
+    downloaded = tmp_path / 'hub/checkpoints/crafted.pth'  # where torch.hub keeps it
+    downloaded.parent.mkdir(parents=True)
+    downloaded.write_bytes(checkpoint.read_bytes())
+    script = tmp_path / 'load.py'
+    script.write_text(f"""
+import torch
+from mmengine.runner import checkpoint
+import nclr_mm
+from nclr_mm.checkpoint import read_checkpoint
+path = {str(checkpoint)!r}
+{LOADERS[loader]}
+""")
+    told = dict(TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1', TORCH_HOME=str(tmp_path), OMP_NUM_THREADS='1')
+    done = run_program(script, env=os.environ | told)
+    if loader == 'torch':
+        assert mark.is_dir() and done.returncode == 0
+    else:
+        assert 'mkdir' in done.stderr and done.returncode != 0
+        assert not mark.exists()
 
 
 @pytest.mark.parametrize('tool', ['calibrate.py', 'check_calibration.py', 'visualize.py'])

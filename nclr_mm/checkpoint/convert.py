@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nclr_mm.reading import check_archive, check_tensors
 from nclr_mm.writing import write_whole
 
 from .layouts import block_depths, from_openpcdet, to_openpcdet
@@ -62,7 +63,7 @@ def looks_like_checkpoint(path: str | Path) -> bool:
 
 
 def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
-    """Read the tensors of a checkpoint without running code from it.
+    """Read the tensors of a checkpoint without running code from it, or making more than it holds.
 
     Args:
         path: file of ``torch.save``.
@@ -81,6 +82,7 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     no_checkpoint = f'{path} is not a checkpoint of torch.save, or is cut off.'
     if not looks_like_checkpoint(path):
         raise ValueError(no_checkpoint)
+    check_archive(path)
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # what is no pickle may raise anything
@@ -94,6 +96,7 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
             'run code that it brings along. If you trust it, load it once with torch.load(path, '
             f'weights_only=False), save dict({key}=...) alone and convert that file.'
         ) from error
+    check_tensors(content, path)
     if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
         fields = type(content).__name__
         if isinstance(content, Mapping):

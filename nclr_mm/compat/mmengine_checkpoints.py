@@ -13,17 +13,25 @@ NumPy trusts what it is made from and takes bytes for addresses when told to. So
 names are on the list: stand-ins check what a file says, and make arrays and scalars of numbers. A
 dtype alone would be left a stand-in; mmengine stores none.
 
+Fault: mmengine calls `torch.load` without `weights_only`, so that the environment variable
+`TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` turns the protection off, and a checkpoint runs code. Here its
+loaders ask for it, and take no file that would take more memory than it holds (`nclr_mm.reading`).
+
 Holds for: mmengine up to 0.10.7, torch 2.6 and later.
 """
 
 from math import prod
 from pickle import UnpicklingError
-from typing import SupportsIndex
+from types import ModuleType
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.runner import checkpoint
+
+from nclr_mm.reading import load_checkpoint
 
 from .mmengine_files import DTypeStandIn, check_content
 
@@ -100,6 +108,17 @@ def _safe_globals() -> list:
     return names
 
 
+class _Torch(ModuleType):
+    """Stand-in for `torch` in mmengine's module of loaders, of which five call `torch.load`."""
+
+    load = staticmethod(load_checkpoint)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
 def apply() -> None:
-    """Add to torch's list what mmengine's own checkpoints hold."""
+    """Add to torch's list what mmengine's checkpoints hold; have its loaders ask for no more."""
     torch.serialization.add_safe_globals(_safe_globals())
+    if checkpoint.torch is torch:
+        checkpoint.torch = _Torch('torch')
