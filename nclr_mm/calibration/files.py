@@ -197,8 +197,21 @@ def read_drive(
     return poses
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML whose mappings may not have a key twice; the last would silently win."""
+class _Plain(yaml.SafeLoader):
+    """Safe YAML without aliases, and whose mappings may not have a key twice.
+
+    Of a key that is there twice the last would silently win. Some hundred bytes of aliases to lists
+    of aliases stand for more than a memory holds; calibrations need none.
+    """
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()
+            raise ValueError(
+                f'line {alias.start_mark.line + 1} has the alias *{alias.anchor}; expected the '
+                'value itself'
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
@@ -225,7 +238,7 @@ def _read(path: str | os.PathLike):
         text = path.read_text(encoding='utf-8')
         if path.suffix.lower() == '.json':
             return json.loads(text, object_pairs_hook=_unique)
-        return next(iter(yaml.load_all(text, _UniqueKeys)), None)
+        return next(iter(yaml.load_all(text, _Plain)), None)
     # The last, where it is nested without end.
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f'{path} is not readable JSON or YAML: {error}') from error

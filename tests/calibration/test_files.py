@@ -213,3 +213,17 @@ def test_nested_without_end(tmp_path, suffix):
             read(path)
     with pytest.raises(ValueError, match=f'deep.{suffix} is not valid JSON'):
         common.read_json(path)
+
+
+def test_aliases_of_yaml(tmp_path):
+    """Each line of them would double what there is to read. Oracle: PyYAML, which does it."""
+    lines = ['a0: &a0 [1, 1]']
+    lines += [f'a{i}: &a{i} [*a{i - 1}, *a{i - 1}]' for i in range(1, 60)]
+    path = tmp_path / 'K.yaml'
+    path.write_text('\n'.join([*lines, 'cam2img: *a59']))
+    assert yaml.safe_load(path.read_text())['cam2img'][1][0] is not None
+    for read in (read_intrinsics, read_extrinsics, read_rig):
+        with pytest.raises(ValueError, match=r'K\.yaml is not .* line 2 has the alias \*a0; expec'):
+            read(path)
+    path.write_text('front: &front {fx: 700, fy: 710, cx: 320, cy: 240}')  # no alias refers to it
+    np.testing.assert_array_equal(read_intrinsics(path)['front'].cam2img, MATRIX)
