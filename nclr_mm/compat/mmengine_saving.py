@@ -3,10 +3,12 @@
 Fault: the local backend writes checkpoints, and what `mmengine.dump` writes, under their final
 names, so that a half-written one looks like a whole one; so does `Config.dump`. `last_checkpoint`,
 by which a run is resumed, is emptied and then written; it holds a path as it was, so that a folder
-that was moved is not resumed either.
+that was moved is not resumed either. Checkpoints that are to go, the best one too, are removed
+before the one in their place is saved: with `max_keep_ckpts=1`, a run that ends between the two
+leaves none.
 
 Files are written beside, then renamed. Where `last_checkpoint` names no file, the newest checkpoint
-of the folder is taken.
+of the folder is taken. What is to go goes last, so that the disk must hold one checkpoint more.
 
 Holds for: mmengine up to 0.10.7.
 """
@@ -18,9 +20,11 @@ from pathlib import Path
 
 import mmengine.runner
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.fileio.backends import LocalBackend
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.runner import _flexible_runner, checkpoint, runner
+from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
 
 __all__ = ['apply', 'newest_checkpoint', 'put']
 
@@ -88,6 +92,75 @@ def newest_checkpoint(path: str) -> str | None:
     return newest
 
 
+def save_checkpoint_with_step(self: CheckpointHook, runner: Runner, step: int, meta: dict) -> None:
+    """Save a checkpoint, let `last_checkpoint` name it, then remove those that are too many."""
+    keeps = self.max_keep_ckpts > 0
+    steps = list(self.keep_ckpt_ids) if keeps else []
+    if keeps:
+        if steps[-1:] != [step]:  # the best one may be saved at the same step
+            steps.append(step)
+        # Those to be removed are listed in the checkpoint: where a run is killed before they are,
+        # mmengine removes them when it is resumed.
+        runner.message_hub.update_info('keep_ckpt_ids', steps)
+    name = self.filename_tmpl.format(step)
+    self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+    runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+    runner.save_checkpoint(
+        self.out_dir,
+        name,
+        self.file_client_args,
+        save_optimizer=self.save_optimizer,
+        save_param_scheduler=self.save_param_scheduler,
+        meta=meta,
+        by_epoch=self.by_epoch,
+        backend_args=self.backend_args,
+        **self.args,
+    )
+    if is_main_process():
+        put(LocalBackend(), self.last_ckpt.encode(), Path(runner.work_dir, 'last_checkpoint'))
+    if keeps:
+        self.keep_ckpt_ids.extend(steps[len(self.keep_ckpt_ids) :])  # drops the first of too many
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        for old in steps[: -self.max_keep_ckpts]:
+            _remove(self, self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+
+def _remove(hook: CheckpointHook, path: str) -> bool:
+    """Remove a checkpoint, if it is there; whether it was."""
+    if not is_main_process():
+        return False
+    if hook.file_backend.isfile(path):
+        hook.file_backend.remove(path)
+    elif hook.file_backend.isdir(path):  # as DeepSpeed saves it
+        hook.file_backend.rmtree(path)
+    else:
+        return False
+    return True
+
+
+_save_best_checkpoint = CheckpointHook._save_best_checkpoint
+
+
+def save_best_checkpoint(self: CheckpointHook, runner: Runner, metrics: dict) -> None:
+    """Save the best checkpoint of each metric, then remove those that were the best before."""
+    if not self.save_best:
+        return
+    if len(self.key_indicators) == 1:
+        names, paths = ['best_ckpt_path'], vars(self)
+    else:
+        names, paths = list(self.best_ckpt_path_dict), self.best_ckpt_path_dict
+    before = {name: paths[name] for name in names}
+    paths.update(dict.fromkeys(names))  # what mmengine does not know of it does not remove
+    try:
+        _save_best_checkpoint(self, runner, metrics)
+    finally:
+        paths.update({name: paths[name] or before[name] for name in names})
+    kept = [paths[name] for name in names]
+    for path in before.values():
+        if path and path not in kept and _remove(self, path):
+            runner.logger.info(f'The previous best checkpoint {path} is removed')
+
+
 def apply() -> None:
     """Replace the functions at fault; those of another version are left."""
     if 'open(filepath' in inspect.getsource(LocalBackend.put):
@@ -95,6 +168,10 @@ def apply() -> None:
         LocalBackend.put_text = put_text
     if 'open(file' in inspect.getsource(Config.dump):
         Config.dump = dump_config
+    if 'open(save_file' in inspect.getsource(CheckpointHook._save_checkpoint_with_step):
+        CheckpointHook._save_checkpoint_with_step = save_checkpoint_with_step
+    if 'backend.remove' in inspect.getsource(CheckpointHook._save_best_checkpoint):
+        CheckpointHook._save_best_checkpoint = save_best_checkpoint
     # Each of them has the function under its own name.
     for module in (mmengine.runner, checkpoint, runner, _flexible_runner):
         module.find_latest_checkpoint = newest_checkpoint

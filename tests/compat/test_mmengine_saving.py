@@ -1,21 +1,32 @@
-"""Files are whole or not there, and a run goes on from them. Oracle: mmengine's own backend."""
+"""Files are whole or not there, and a run goes on from them. Oracle: mmengine's own functions."""
 
+import errno
 import importlib.util
+import itertools
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmengine
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.fileio.backends import LocalBackend
-from mmengine.runner import runner, save_checkpoint
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from mmengine.registry import Registry
+from mmengine.runner import Runner, runner, save_checkpoint
+from torch import nn
 
 from nclr_mm.compat.mmengine_saving import newest_checkpoint
 
 LIMIT = 100_000
+NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -146,3 +157,198 @@ def test_no_checkpoint(tmp_path):
 def test_the_runner_asks_so():
     assert runner.find_latest_checkpoint is newest_checkpoint
     assert mmengine.runner.find_latest_checkpoint is newest_checkpoint
+
+
+class Net(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, numbers, mode):
+        loss = self.layer(torch.stack(numbers).float()).mean()
+        return dict(loss=loss) if mode == 'loss' else [loss]
+
+    def train_step(self, data, optim_wrapper):
+        losses = self(data, mode='loss')
+        optim_wrapper.update_params(losses['loss'])
+        return losses
+
+    def val_step(self, data):
+        return self(data, mode='predict')
+
+
+class Told(BaseMetric):
+    """By iteration: the best are those of 1, 2, 4 and 6, and those of 1, 2, 4 and 5."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        done = MessageHub.get_current_instance().get_info('iter')
+        return dict(a=[1, 3, 2, 4, 4, 5][done], b=[5, 4, 6, 3, 2, 2.5][done])
+
+
+@pytest.fixture
+def own_hook(monkeypatch):
+    monkeypatch.setattr('mmengine.registry.HOOKS', Registry('own'))
+    return own('hooks.checkpoint_hook').CheckpointHook
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Trains with a hook, an iteration each epoch, and validates after each."""
+    monkeypatch.setattr(Runner, '_log_env', lambda self, cfg: None)  # takes seconds
+    # It waits two seconds at the end of a round.
+    monkeypatch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
+
+    def train(folder, hook, iterations=6, by_epoch=False, resume=False, **options):
+        loader = dict(
+            dataset=list(torch.arange(6).view(2, 3)),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_size=2,
+            num_workers=0,
+        )
+        limit = 'max_epochs' if by_epoch else 'max_iters'
+        run = Runner(
+            model=Net(),
+            work_dir=str(folder),
+            train_dataloader=loader,
+            val_dataloader=loader,
+            train_cfg={'by_epoch': by_epoch, limit: iterations, 'val_interval': 1},
+            val_cfg=dict(),
+            val_evaluator=Evaluator([Told()]),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            default_hooks=dict(checkpoint=hook(interval=1, by_epoch=by_epoch, **options)),
+            resume=resume,
+            default_scope='mmengine',
+            experiment_name=f'saving_{next(NUMBERS)}',
+        )
+        run.train()
+        return run
+
+    return train
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in folder.glob('*.pth*'))
+
+
+def left(folder):
+    """What a run leaves: its files, and what the last checkpoint says of them."""
+    pointer = (folder / 'last_checkpoint').read_text()
+    said = torch.load(pointer)['message_hub']['runtime_info']
+    said = {key: said[key] for key in said if 'ckpt' in key or 'best' in key}
+    if steps := said.pop('keep_ckpt_ids', None):
+        # Ours says also what was to be removed next; see the killed run below.
+        said['kept'] = [step for step in steps if list(folder.glob(f'[ei]*_{step}.pth'))]
+    return checkpoints(folder), pointer, said
+
+
+KEPT = [
+    dict(),
+    dict(max_keep_ckpts=1),
+    dict(max_keep_ckpts=2, by_epoch=True),
+    dict(max_keep_ckpts=1, save_best='a', rule='greater'),
+    dict(max_keep_ckpts=1, save_best='auto', rule='greater', by_epoch=True),
+    dict(max_keep_ckpts=2, save_best=['a', 'b'], rule=['greater', 'less']),
+]
+
+
+@pytest.mark.parametrize('options', KEPT, ids=str)
+def test_a_run_leaves_what_it_leaves_with_mmengines_own_hook(tmp_path, own_hook, train, options):
+    folder, found = tmp_path / 'run', []
+    for hook in (own_hook, CheckpointHook):
+        train(folder, hook, iterations=4, **options)
+        cut = left(folder)
+        resumed = train(folder, hook, resume=True, **options)
+        steps = list(getattr(resumed.hooks[-1], 'keep_ckpt_ids', []))
+        found.append((cut, left(folder), steps))
+        folder.rename(tmp_path / hook.__module__)
+    assert found[0] == found[1]
+    assert len(found[0][0][0]) == len(set(found[0][0][0])) > 0
+
+
+@pytest.fixture
+def fill_disk(monkeypatch):
+    """There is no space for a file of a name."""
+
+    def fill(name):
+        def replace(old, new):
+            if Path(new).name == name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rename(old, new)
+
+        rename = os.replace
+        monkeypatch.setattr(os, 'replace', replace)
+
+    return fill
+
+
+BEST = dict(max_keep_ckpts=1, save_best='a', rule='greater')
+
+
+@pytest.mark.parametrize(
+    ('full', 'lost'), [('iter_4.pth', 'iter_3.pth'), ('best_a_iter_4.pth', 'best_a_iter_2.pth')]
+)
+def test_the_oracle_removes_the_old_state_first(tmp_path, own_hook, train, fill_disk, full, lost):
+    fill_disk(full)
+    with pytest.raises(OSError, match='No space'):
+        train(tmp_path, own_hook, **BEST)
+    assert lost not in checkpoints(tmp_path)
+    assert checkpoints(tmp_path) == [{'iter_4.pth': 'best_a_iter_2.pth'}.get(full, 'iter_4.pth')]
+
+
+@pytest.mark.parametrize(
+    ('full', 'states'), [('iter_4.pth', [3]), ('last_checkpoint', [1]), ('best_a_iter_4.pth', [4])]
+)
+def test_the_old_state_is_there_until_the_new_one_is(tmp_path, train, fill_disk, full, states):
+    fill_disk(full)
+    with pytest.raises(OSError, match='No space'):
+        train(tmp_path, CheckpointHook, **BEST)
+    best = [] if full == 'last_checkpoint' else ['best_a_iter_2.pth']
+    assert checkpoints(tmp_path) == best + [f'iter_{state}.pth' for state in states]
+    newest = newest_checkpoint(str(tmp_path))
+    assert newest == f'{tmp_path}/iter_{states[-1]}.pth'
+    assert torch.load(newest)['meta']['iter'] == states[-1]
+    if full != 'last_checkpoint':
+        assert (tmp_path / 'last_checkpoint').read_text() == newest
+
+
+def test_without_space_for_its_name_the_new_state_is_beside_the_named_one(
+    tmp_path, train, fill_disk
+):
+    train(tmp_path, CheckpointHook, iterations=3, max_keep_ckpts=1)
+    fill_disk('last_checkpoint')
+    with pytest.raises(OSError, match=r'No space left on device: .*/last_checkpoint'):
+        train(tmp_path, CheckpointHook, resume=True, max_keep_ckpts=1)
+    assert checkpoints(tmp_path) == ['iter_3.pth', 'iter_4.pth']
+    assert newest_checkpoint(str(tmp_path)) == f'{tmp_path}/iter_3.pth'
+
+
+@pytest.mark.parametrize('resumes', [True, False], ids=['ours', 'own'])
+def test_what_a_killed_run_did_not_remove_goes_when_it_is_resumed(
+    tmp_path, own_hook, train, monkeypatch, resumes
+):
+    class Killed(BaseException):
+        pass
+
+    def remove(self, path):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(LocalBackend, 'remove', remove)
+        train(tmp_path, CheckpointHook, max_keep_ckpts=2)
+    assert checkpoints(tmp_path) == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth']
+    hook = CheckpointHook if resumes else own_hook
+    train(tmp_path, hook, iterations=3, resume=True, max_keep_ckpts=2)
+    assert checkpoints(tmp_path) == ['iter_2.pth', 'iter_3.pth']
+
+
+def test_a_best_state_of_the_same_name_stays(tmp_path, train):
+    run = train(tmp_path, CheckpointHook, **BEST)
+    (hook,) = (hook for hook in run.hooks if isinstance(hook, CheckpointHook))
+    assert checkpoints(tmp_path) == ['best_a_iter_6.pth', 'iter_6.pth']
+    hook.after_val_epoch(run, dict(a=7))
+    assert checkpoints(tmp_path) == ['best_a_iter_6.pth', 'iter_6.pth']
+    hook.after_val_epoch(run, dict(a=6))
+    assert hook.best_ckpt_path == f'{tmp_path}/best_a_iter_6.pth'
