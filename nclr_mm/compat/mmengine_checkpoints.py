@@ -33,7 +33,7 @@ from mmengine.runner import checkpoint
 
 from nclr_mm.reading import load_checkpoint
 
-from .mmengine_files import DTypeStandIn, check_content
+from .mmengine_files import DTypeStandIn, brief, check_content
 
 _METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),  # its default statistics
@@ -45,7 +45,7 @@ def _known_method(owner: type, name: str):
     """Stand-in for `getattr` in checkpoints: one of the methods that they refer to."""
     known = isinstance(owner, type) and name in _METHODS.get(owner, ())
     if not known:
-        raise UnpicklingError(f'checkpoints may not refer to {owner!r}.{name}')
+        raise UnpicklingError(f'checkpoints may not refer to {brief(name)} of {brief(owner)}')
     return getattr(owner, name)
 
 

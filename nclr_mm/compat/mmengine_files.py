@@ -8,8 +8,10 @@ The handlers of both formats are replaced: pickles may hold numpy arrays and Pyt
 YAML its plain types. What is written stays as it is.
 
 NumPy itself trusts what it is made from: bytes can be called an array of objects, or a dtype be
-given flags that are not its own, and the bytes then are taken for addresses. So a pickle is read
-twice, at first with stand-ins that check what NumPy would be called with and make nothing.
+given flags that are not its own, and the bytes then are taken for addresses. So a pickle that names
+anything is read twice, at first with stand-ins that check what would be called with what, and that
+an array is as large as its bytes. Before that its keys are looked at (`pickle_keys`), and what is
+in it is in no message, for as a text it may have no end.
 
 Holds for: mmengine up to 0.10.7.
 """
@@ -19,7 +21,9 @@ import gc
 import io
 import pickle
 import re
+import reprlib
 from collections import OrderedDict, defaultdict
+from math import prod
 from typing import IO, Any
 
 import numpy as np
@@ -27,7 +31,14 @@ import yaml
 from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
 
+from .pickle_keys import check_keys
+
 __all__ = ['PlainPickleHandler', 'PlainUnpickler', 'PlainYamlHandler', 'apply']
+
+
+def brief(value: object) -> str:
+    """For a message: the beginning of a name; of anything else the type."""
+    return reprlib.repr(value) if isinstance(value, str) else type(value).__name__
 
 
 class _StandIn:
@@ -46,7 +57,7 @@ class _Latin1(_StandIn):
 
     def __call__(self, text: str, encoding: str) -> bytes:
         if encoding != 'latin1':
-            raise pickle.UnpicklingError(f'bytes are encoded as {encoding!r}, expected latin1')
+            raise pickle.UnpicklingError(f'bytes are encoded as {brief(encoding)}, expected latin1')
         return codecs.encode(text, encoding)
 
 
@@ -60,8 +71,53 @@ class _Bytes(_StandIn):
 
     def __call__(self, *content: object) -> object:
         if content and not isinstance(content[0], (str, bytes, bytearray, list, tuple)):
-            raise pickle.UnpicklingError(f'{content[0]!r} is no content of {self.kind.__name__}')
+            raise pickle.UnpicklingError(
+                f'{brief(content[0])} is no content of {self.kind.__name__}'
+            )
         return self.kind(*content)
+
+
+class _Type(_StandIn):
+    """For a type that may be the one a defaultdict makes, but is called in no file.
+
+    What `str` would make of lists in lists may have no end.
+    """
+
+    __slots__ = ('kind',)
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self, *content: object) -> object:
+        raise pickle.UnpicklingError(f'it calls {self.kind.__name__}')
+
+
+class _Hashing(_Type):
+    """For sets, of protocols up to 3, and dicts of Python 2: called with a list."""
+
+    __slots__ = ()
+
+    def __call__(self, *content: object) -> object:
+        if len(content) > 1 or not all(isinstance(values, list) for values in content):
+            raise pickle.UnpicklingError(f'it calls {self.kind.__name__} without a list')
+        values = content[0] if content else []
+        keys = values if self.kind in (set, frozenset) else [value[0] for value in values]
+        for key in keys:
+            for part in key if isinstance(key, tuple) else (key,):
+                if isinstance(part, tuple | frozenset):  # hashing may have no end
+                    raise pickle.UnpicklingError('a key that it calls is of more than one level')
+        return self.kind(*content)
+
+
+class _Default(_Type):
+    """For a defaultdict."""
+
+    __slots__ = ()
+
+    def __call__(self, *factory: object) -> object:
+        if len(factory) > 1 or not all(isinstance(made, _Type | _Bytes) for made in factory):
+            raise pickle.UnpicklingError('a defaultdict is made otherwise than of a type')
+        return defaultdict(*factory)
 
 
 class _ArrayType(_StandIn):
@@ -77,7 +133,7 @@ class DTypeStandIn:
 
     def __init__(self, name: str, align: bool = False, copy: bool = False) -> None:
         if not isinstance(name, str) or not re.fullmatch(rf'[<>|=]?[{self.kinds}]\d*', name):
-            raise pickle.UnpicklingError(f'arrays of {name!r} are not read')
+            raise pickle.UnpicklingError(f'arrays of {brief(name)} are not read')
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
@@ -97,11 +153,26 @@ def check_content(dtype: object, raw: object) -> None:
         raise pickle.UnpicklingError(f'{type(raw).__name__} is no content of {dtype.dtype}')
 
 
+def check_array(shape: object, dtype: object, raw: object) -> None:
+    """Raise `pickle.UnpicklingError` unless an array is as large as what it is made of."""
+    check_content(dtype, raw)
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise pickle.UnpicklingError('the shape of an array is not of numbers')
+    if dtype.dtype.hasobject:
+        fits = prod(shape) == len(raw)
+    else:
+        # A text of no letters takes no bytes, and there may be none of it.
+        fits = prod(shape) * max(dtype.dtype.itemsize, 1) == memoryview(raw).nbytes
+    if not fits:
+        raise pickle.UnpicklingError('an array has another size than its content')
+
+
 class _Array:
     """For an array that is to be given its state."""
 
     def __setstate__(self, state: tuple) -> None:
-        check_content(state[2], state[4])
+        _, shape, dtype, _, raw = state
+        check_array(shape, dtype, raw)
 
 
 class _Reconstruct(_StandIn):
@@ -121,7 +192,7 @@ class _FromBuffer(_StandIn):
     __slots__ = ()
 
     def __call__(self, raw: object, dtype: object, shape: tuple, order: str) -> _StandIn:
-        check_content(dtype, raw)
+        check_array(shape, dtype, raw)
         return _ArrayType()
 
 
@@ -142,9 +213,12 @@ def _allowed(checked: bool) -> dict[tuple[str, str], Any]:
     plain = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
     names: dict[tuple[str, str], Any] = {('builtins', kind.__name__): kind for kind in plain}
     names |= {('__builtin__', kind.__name__): kind for kind in plain}  # of protocols up to 2
-    if checked:
-        names |= {key: _Bytes(kind) for key, kind in names.items() if kind in (bytes, bytearray)}
     names |= {('collections', kind.__name__): kind for kind in (OrderedDict, defaultdict)}
+    if checked:
+        checks = dict.fromkeys(plain, _Type) | {bytes: _Bytes, bytearray: _Bytes}
+        checks |= {set: _Hashing, frozenset: _Hashing, OrderedDict: _Hashing, defaultdict: _Default}
+        del checks[complex]
+        names = {key: checks[kind](kind) if kind in checks else kind for key, kind in names.items()}
     names['_codecs', 'encode'] = _Latin1()
     array = np.zeros(1)
     names['numpy', 'ndarray'] = _ArrayType() if checked else np.ndarray
@@ -158,6 +232,11 @@ def _allowed(checked: bool) -> dict[tuple[str, str], Any]:
         ):
             names[f'{core}.{module}', name] = check if checked else real
     return names
+
+
+def _opened(content: bytes) -> IO[bytes]:
+    """A file of it; the unpickler calls one without a buffer for each opcode."""
+    return io.BufferedReader(io.BytesIO(content))
 
 
 class _Inspector(pickle.Unpickler):
@@ -186,7 +265,14 @@ class PlainUnpickler(_Inspector):
 
     def __init__(self, file: IO[bytes], **kwargs: Any) -> None:
         self._content, self._options = file.read(), kwargs
-        super().__init__(io.BytesIO(self._content), **kwargs)
+        self._inspected = False
+        super().__init__(_opened(self._content), **kwargs)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if not self._inspected:  # what names nothing has nothing to be inspected
+            _Inspector(_opened(self._content), **self._options).load()
+            self._inspected = True
+        return super().find_class(module, name)
 
     def load(self) -> Any:
         """The content."""
@@ -194,7 +280,7 @@ class PlainUnpickler(_Inspector):
         searching = gc.isenabled()
         gc.disable()
         try:
-            _Inspector(io.BytesIO(self._content), **self._options).load()
+            check_keys(self._content)
             return super().load()
         except (TypeError, AttributeError, ValueError, LookupError) as error:
             raise pickle.UnpicklingError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import numpy as np
 from mmengine.logging import print_log
 
@@ -9,6 +11,21 @@ from .checks import check_rigid
 from .infos import join_inside, reading_infos, require_info_file
 
 __all__ = ['ChecksInfos', 'check_box']
+
+
+class _Short(reprlib.Repr):
+    """Two levels of lists, and no more of what else may hold some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple = 2, 10, 10
+
+    def repr_instance(self, x: object, level: int) -> str:
+        plain = x is None or isinstance(x, float | bool | np.number)
+        return repr(x) if plain else type(x).__name__
+
+
+_short = _Short().repr
 
 
 class ChecksInfos:
@@ -59,7 +76,7 @@ class ChecksInfos:
             if label not in self.label_mapping:
                 raise ValueError(
                     f'{where}: bbox_label_3d of object {number} must be one of the categories '
-                    f'{sorted(self.label_mapping)} of the file, got {label!r}.'
+                    f'{sorted(self.label_mapping)} of the file, got {_short(label)}.'
                 )
             # Of others, which have the label -1, KITTI does not know the size.
             if label >= 0:
@@ -92,6 +109,9 @@ def check_box(values: object, name: str) -> None:
         name: what the message calls them, with the file that they are from.
     """
     try:
+        # Lists in lists that are there twice are without end to NumPy.
+        if any(isinstance(value, list | tuple) for value in values):
+            raise TypeError
         with np.errstate(over='ignore', under='ignore'):
             box = np.asarray(values, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
@@ -99,5 +119,5 @@ def check_box(values: object, name: str) -> None:
     if box.shape != (7,) or not np.isfinite(box).all() or (box[3:6] <= 0).any():
         raise ValueError(
             f'{name} must be 7 finite numbers, a position, three positive sizes and an angle, got '
-            f'{values!r}.'
+            f'{_short(values)}.'
         )

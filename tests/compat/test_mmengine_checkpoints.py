@@ -218,6 +218,18 @@ def test_bytes_are_never_taken_for_addresses(crafted, tmp_path):
         torch.load(tmp_path / 'checkpoint.pth')
 
 
+@pytest.mark.parametrize('function', [getattr, np.dtype])
+def test_messages_hold_no_text_without_end(function, tmp_path):
+    """Of lists that hold another twice. Oracle: the length of the message."""
+    twice = [1]
+    for _ in range(60):
+        twice = [twice, twice]
+    torch.save(dict(crafted=Made(function, twice, twice)), tmp_path / 'checkpoint.pth')
+    with pytest.raises(pickle.UnpicklingError) as error:
+        torch.load(tmp_path / 'checkpoint.pth')
+    assert len(str(error.value)) < 2000  # torch's own advice is most of it
+
+
 def test_the_oracle_takes_bytes_for_addresses(tmp_path):
     path = tmp_path / 'checkpoint.pth'
     torch.save(Made(np.ndarray, (1,), OBJECTS[0], bytearray(ADDRESS)), path)

@@ -1,5 +1,6 @@
 """Files from elsewhere do not run code. Oracles: plain pickle and PyYAML, which do."""
 
+import codecs
 import pickle
 import signal
 import subprocess
@@ -134,6 +135,22 @@ NUMBERS = Made(np.dtype, 'f8', False, True, state=(3, '<', None, *FIELD[3:5], -1
         Made(bytes, 2**40),
         Made(np.dtype, dict(names=['f'], formats=['O'])),
         Made(defaultdict, np.ndarray),
+        Made(np.dtype, 'i4,' * 1000),
+        *(
+            Made(RECONSTRUCT, np.ndarray, (0,), b'b', state=(1, shape, dtype, False, raw))
+            for shape, dtype, raw in (
+                ((2**40,), np.dtype('S0'), b''),
+                ((2**40,), np.dtype('U0'), b''),
+                ((2**40,), np.dtype('V0'), b''),
+                ((2**40,), np.dtype('f8'), b''),
+                ((2,), np.dtype('O'), [None]),
+                ((-1,), np.dtype('f8'), ADDRESS),
+                ((2**20, (1,)), np.dtype('f8'), ADDRESS),
+            )
+        ),
+        Made(str, [1]),
+        Made(set, {1: 2}),
+        Made(frozenset, [((1, 2), 3)]),
     ],
 )
 @pytest.mark.parametrize('protocol', [2, 5])
@@ -142,6 +159,100 @@ def test_bytes_are_never_taken_for_addresses(tmp_path, crafted, protocol):
     (tmp_path / 'file.pkl').write_bytes(pickle.dumps(dict(a=crafted), protocol=protocol))
     with pytest.raises(pickle.UnpicklingError):
         load(tmp_path / 'file.pkl')
+
+
+def doubled(kind, levels=60):
+    """Something of a few bytes that as a text or a tree is of 2 ** levels parts."""
+    value = kind([1])
+    for _ in range(levels):
+        value = kind([value, value])
+    return value
+
+
+#: before a key, and after it
+HASHING = {
+    'SETITEM': (b'}', b'K\x01s'),
+    'SETITEMS': (b'}(', b'K\x01u'),
+    'DICT': (b'(', b'K\x01d'),
+    'ADDITEMS': (b'\x8f(', b'\x90'),
+    'FROZENSET': (b'(', b'\x91'),
+}
+
+
+def pickled_as_key(opcode, key, protocol):
+    """What would be made of it, were it not to hang."""
+    code = pickle.dumps(key, protocol)[:-1]
+    head = code[: 2 * (protocol >= 2)]
+    body = code[len(head) :]
+    if body[:1] == b'\x95':  # the length of a frame
+        body = body[9:]
+    before, after = HASHING[opcode]
+    return head + before + body + after + b'.'
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize('opcode', HASHING)
+def test_keys_that_take_for_ever_to_hash(tmp_path, opcode, protocol):
+    """Oracle: of few levels, it is what pickle reads."""
+    for levels in (0, 3):
+        code = pickled_as_key(opcode, doubled(tuple, levels), protocol)
+        (tmp_path / 'file.pkl').write_bytes(code)
+        assert load(tmp_path / 'file.pkl') == pickle.loads(code)
+    code = pickled_as_key(opcode, doubled(tuple), protocol)
+    assert len(code) < 1500
+    (tmp_path / 'file.pkl').write_bytes(code)
+    with pytest.raises(pickle.UnpicklingError, match='its keys are tuples of tuples without end'):
+        load(tmp_path / 'file.pkl')
+
+
+@pytest.mark.parametrize(
+    'level',
+    [
+        b'h\x05h\x05\x86q\x05',
+        b'h\x05j\5\0\0\0\x86r\5\0\0\0',
+        b'g5\nh\x05\x86p5\n',
+        b'(h\x05h\x05tq\x05',
+        b'](K\x02G12345678eN}(K\x01K\x02u(h\x05K\x01h\x05tq\x05',
+        b'(h\x05h\x05t(e(uq\x05',
+        b'NNh\x05h\x05\x86q\x05\x87q\x05',
+    ],
+)
+def test_keys_in_other_opcodes(tmp_path, level):
+    """The value 5 is a tuple of itself twice, again and again, amid others. Oracle: pickle."""
+
+    def code(levels):
+        return b'\x80\x02K\x01\x85q\x05' + level * levels + b'}(h\x05K\x01u.'
+
+    (tmp_path / 'file.pkl').write_bytes(code(3))
+    found = load(tmp_path / 'file.pkl')
+    assert found == pickle.loads(code(3)) and str(found).count('(1,)') == 8
+    (tmp_path / 'file.pkl').write_bytes(code(60))
+    with pytest.raises(pickle.UnpicklingError, match=r'tuples of tuples|tuples in one another'):
+        load(tmp_path / 'file.pkl')
+
+
+def test_keys_in_one_another(tmp_path):
+    """Hashing them would take more of the C stack than there is."""
+    (tmp_path / 'file.pkl').write_bytes(b'\x80\x02})' + b'\x85' * 1_000_000 + b'K\x01s.')
+    with pytest.raises(pickle.UnpicklingError, match='more than 100 tuples in one another'):
+        load(tmp_path / 'file.pkl')
+
+
+@pytest.mark.parametrize(
+    'crafted',
+    [
+        Made(bytes, dict(a=doubled(list))),
+        Made(str, doubled(list)),
+        Made(set, [doubled(list)]),
+        Made(np.dtype, doubled(list)),
+        Made(codecs.encode, 'x', doubled(list)),
+    ],
+)
+def test_messages_hold_no_text_without_end(tmp_path, crafted):
+    (tmp_path / 'file.pkl').write_bytes(pickle.dumps(crafted))
+    with pytest.raises(pickle.UnpicklingError) as error:
+        load(tmp_path / 'file.pkl')
+    assert len(str(error.value)) < 300
 
 
 def test_the_oracle_takes_bytes_for_addresses(tmp_path):
