@@ -25,16 +25,15 @@ import pytest
 import scipy.spatial.transform  # noqa: F401
 import sklearn.metrics  # noqa: F401
 import torch
+from ask import LIMIT
 
 ROOT = Path(__file__).parents[2]
 SOCKET = ROOT / 'mutation.socket'
 #: the quick ones first, for the first that fails ends the run
 TESTS = [
     str(ROOT / f'tests/geometry/test_{name}.py')
-    for name in ('rigid', 'camera', 'overlap', 'properties', 'docstrings', 'epnp')
+    for name in ('rigid', 'camera', 'overlap', 'precision', 'properties', 'docstrings', 'epnp')
 ]
-#: seconds after which a run that does not end counts as failed
-LIMIT = 170
 
 
 class Run(socketserver.BaseRequestHandler):
