@@ -34,7 +34,7 @@ def run(repo, data, task, folder, kills):  # noqa: F811
         env={**os.environ, 'OMP_NUM_THREADS': '2', 'PYTHONPATH': str(repo)},
         capture_output=True,
         text=True,
-        timeout=3600,
+        timeout=7200,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
