@@ -13,7 +13,12 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
 #: the last line of ask.py, or all that cosmic-ray writes of one that it has stopped
-ENDS = {'ended with 1': 'failed', 'ended with late': 'late', 'timeout': 'late'}
+ENDS = {
+    'ended with 1': 'failed',
+    'ended with 2': 'failed',  # to be imported, which without the mutation they did not
+    'ended with late': 'late',
+    'timeout': 'late',
+}
 
 
 def end_of(result: WorkResult) -> str:
