@@ -10,7 +10,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
 from .broken import SkipsBroken
-from .checks import check_intrinsics, check_rigid
+from .checks import as_numbers, check_intrinsics, check_rigid
 from .infos import join_inside, read_infos
 from .samplers import SeededDraws
 
@@ -146,7 +146,7 @@ class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
             field = 'img_path'
             image[field] = self._join(camera if camera in self.data_prefix else 'img', raw[field])
             for field in ('cam2img', 'lidar2cam'):
-                image[field] = np.array(raw[field], dtype=np.float64)
+                image[field] = as_numbers(raw[field])
             # The loader compares them with the image: cam2img belongs to one size.
             for field in ('width', 'height'):
                 image[field] = operator.index(raw[field])

@@ -23,6 +23,9 @@ MAX_PIXELS = 2**26
 # Four channels of 16 bits, and as much again for what else a file holds.
 _MAX_PIXEL_BYTES = 16
 
+# Of lists of matrices and boxes.
+_MOST_NUMBERS = 1_000_000
+
 #: what NumPy, zipfile and zlib raise for broken archives and other files
 BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, MemoryError, OverflowError),
@@ -200,9 +203,27 @@ def _number_of_labels(archive: zipfile.ZipFile) -> int:
     return shape[0]
 
 
+def as_numbers(values: object) -> np.ndarray:
+    """The numbers of lists in lists, at most three deep, as a float64 array.
+
+    Raises:
+        TypeError, ValueError: if they are none. Pickles may hold lists of the same list twice, of
+            the same list twice and so on, which for NumPy have no end.
+    """
+    level = [values]
+    for _ in range(3):
+        lists = [value for value in level if isinstance(value, list | tuple)]
+        if sum(map(len, lists)) > _MOST_NUMBERS:
+            break
+        level = [value for one in lists for value in one]
+    if any(isinstance(value, list | tuple) for value in level):
+        raise ValueError('lists nested too deep, or too long')
+    return np.array(values, dtype=np.float64)
+
+
 def _finite(matrices: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
     try:
-        matrices = np.asarray(matrices, dtype=np.float64)
+        matrices = as_numbers(matrices)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{name} is not a {shape[0]}x{shape[1]} matrix of numbers.') from error
     if matrices.shape[-2:] != shape:

@@ -7,6 +7,8 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from ..reading import load_checkpoint
+
 #: What published checkpoints wrap their weights in (DINO, mmengine, timm, plain torch).
 _CONTAINERS = ('state_dict', 'teacher', 'student', 'model')
 #: Prefixes that those weights carry before the backbone's own names.
@@ -58,7 +60,7 @@ class CompletePretrained:
                 '--cfg-options model.img_backbone.init_cfg.checkpoint=FILE '
                 '(docs/configs.md tells which files fit).'
             )
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = load_checkpoint(path, 'cpu')
         own = module.state_dict()
         # Files from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
         wanted = {name for name in own if not name.endswith('num_batches_tracked')}

@@ -13,7 +13,14 @@ from PIL import Image
 from nclr_mm.apis import rig_frames
 from nclr_mm.apis.calibration import given_image
 from nclr_mm.calibration import Intrinsics
-from nclr_mm.datasets.checks import MAX_PIXELS, image_size, read_image, read_label_archive
+from nclr_mm.datasets.checks import (
+    MAX_PIXELS,
+    as_numbers,
+    check_rigid,
+    image_size,
+    read_image,
+    read_label_archive,
+)
 from nclr_mm.datasets.converters import common
 from nclr_mm.datasets.scans import read_scan
 from nclr_mm.datasets.transforms import LoadLidarPoints
@@ -232,3 +239,23 @@ def test_headers_have_the_size_that_is_decoded(form, orientation, tmp_path):
     else:
         half = read_image(path, cv2.IMREAD_REDUCED_COLOR_2, (width, height))
         assert half.shape == (height // 2, width // 2, 3)
+
+
+def doubled(levels):
+    """Lists of the same list twice; as many numbers as 2 to the power of the levels."""
+    values = [1.0, 2.0]
+    for _ in range(levels):
+        values = [values, values]
+    return values
+
+
+def test_lists_without_end_are_no_numbers():
+    np.testing.assert_array_equal(as_numbers(doubled(2)), np.array(doubled(2)))
+    for values in (doubled(3), doubled(60), [1.0, doubled(60)], [[[1.0]], [[doubled(60)]]]):
+        with pytest.raises(ValueError, match='nested too deep'):
+            as_numbers(values)
+    row = [0.0] * 2000
+    with pytest.raises(ValueError, match='too long'):
+        as_numbers([[row] * 2000] * 2000)
+    with pytest.raises(ValueError, match=r'some\.json is not a 4x4 matrix of numbers'):
+        check_rigid([[0, 0, 0, doubled(60)]] * 4, 'some.json')

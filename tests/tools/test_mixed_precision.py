@@ -14,8 +14,8 @@ from tests.tools.test_memory import CONFIG, SMALLER
 STEPS = 500
 
 
-def losses_of(root, work_dir, *more) -> np.ndarray:
-    """Losses (STEPS,) of a training, the pose loss included for the last fifth."""
+def trained(root, work_dir, *more) -> tuple[np.ndarray, dict]:
+    """Losses (STEPS,) of a training, in the last fifth with that of poses, and its evaluation."""
     options = dict(
         SMALLER,
         **{f'{name}_dataloader.dataset.data_root': f'{root}/' for name in ('train', 'val', 'test')},
@@ -34,8 +34,9 @@ def losses_of(root, work_dir, *more) -> np.ndarray:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     (log,) = work_dir.glob('*/vis_data/scalars.json')
-    rows = map(json.loads, log.read_text().splitlines())
-    return np.array([row['loss'] for row in rows if 'loss' in row])
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    (evaluation,) = (row for row in rows if 'overlap/point_f1' in row)
+    return np.array([row['loss'] for row in rows if 'loss' in row]), evaluation
 
 
 @pytest.mark.slow
@@ -43,12 +44,15 @@ def losses_of(root, work_dir, *more) -> np.ndarray:
 def test_bfloat16_learns_as_float32_does(tmp_path):
     root = generate(tmp_path / 'streets', 8, 1, 'semantickitti', scenes=8, progress=False)
     converters.create_semantickitti_infos(root)
-    whole = losses_of(root, tmp_path / 'float32')
-    mixed = losses_of(root, tmp_path / 'bfloat16', '--amp')
+    whole, expected = trained(root, tmp_path / 'float32')
+    mixed, found = trained(root, tmp_path / 'bfloat16', '--amp')
     assert len(whole) == len(mixed) == STEPS
     assert np.isfinite(mixed).all()
     assert not np.array_equal(whole, mixed)  # it was another precision
     hundreds = whole.reshape(-1, 100).mean(1), mixed.reshape(-1, 100).mean(1)
-    print(np.round(hundreds, 2).tolist())
+    names = [name for name in expected if name.startswith(('overlap/', 'camera/', 'match/'))]
+    print(np.round(hundreds, 2).tolist(), {name: (expected[name], found[name]) for name in names})
     assert hundreds[0][-2] < 0.9 * hundreds[0][0]  # there was something to learn
     np.testing.assert_allclose(*hundreds, rtol=0.05)
+    for name in ('overlap/point_f1', 'overlap/pixel_f1'):
+        assert found[name] == pytest.approx(expected[name], abs=0.05)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nclr_mm.datasets.checks import as_numbers
 from nclr_mm.datasets.infos import join_inside, read_infos
 from nclr_mm.datasets.kitti import KITTI_COMMAND
 from nclr_mm.writing import write_whole
@@ -65,8 +66,8 @@ def _write_reduced(frame: tuple[Path, tuple[Path, dict]]) -> None:
     seen = box_np_ops.remove_outside_points(
         _read_points(source),
         np.eye(4),
-        np.array(camera['lidar2cam']),
-        np.array(camera['cam2img']),
+        as_numbers(camera['lidar2cam']),
+        as_numbers(camera['cam2img']),
         (camera['height'], camera['width']),
     )
     write_whole(target, seen.tobytes())
@@ -143,9 +144,9 @@ def _cut_objects(
     clouds = str(root / 'training/velodyne_reduced')
     reduced = join_inside(clouds, info['lidar_points']['lidar_path'], source=str(info_path))
     points = _read_points(Path(reduced), may_be_empty=True)
-    cam2lidar = np.linalg.inv(np.array(info['images']['CAM2']['lidar2cam']))
+    cam2lidar = np.linalg.inv(as_numbers(info['images']['CAM2']['lidar2cam']))
     boxes = CameraInstance3DBoxes(
-        np.array([instance['bbox_3d'] for instance in instances], dtype=np.float32)
+        as_numbers([instance['bbox_3d'] for instance in instances]).astype(np.float32)
     ).convert_to(Box3DMode.LIDAR, cam2lidar)
     inside = _points_in_boxes(points, boxes)
     objects = []
