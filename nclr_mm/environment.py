@@ -58,7 +58,7 @@ class Requirement:
 _MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-deps --no-binary mmcv "mmcv==2.1.0"'
 
 # mmdet3d 1.4.0 itself accepts mmcv < 2.2, mmengine < 1.0 and mmdet < 3.4 (mmdet3d/__init__.py).
-# numpy 2 breaks mmcv 2.1's compiled operators and nuscenes-devkit 1.2.
+# nuscenes-devkit 1.2 asks for numpy < 2.
 REQUIREMENTS = (
     Requirement('numpy', '>=1.22,<2', 'pip install "numpy<2"'),
     # Before 2.6, mmengine's torch.load runs what a checkpoint brings along.
