@@ -15,7 +15,11 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-__all__ = ['check_archive', 'check_tensors', 'load_checkpoint']
+__all__ = ['CheckpointError', 'check_archive', 'check_tensors', 'load_checkpoint']
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint, or holds less than it would take in memory; the message names it."""
 
 
 def load_checkpoint(file: str | os.PathLike | IO[bytes], map_location: Any = None) -> Any:
@@ -26,7 +30,7 @@ def load_checkpoint(file: str | os.PathLike | IO[bytes], map_location: Any = Non
         map_location: as of `torch.load`.
 
     Raises:
-        ValueError: naming the file, if it holds less than it would take in memory.
+        CheckpointError: if it is cut off, or holds less than it would take in memory.
         pickle.UnpicklingError: if it holds more than tensors and what is on torch's list.
     """
     check_archive(file)
@@ -36,7 +40,7 @@ def load_checkpoint(file: str | os.PathLike | IO[bytes], map_location: Any = Non
 
 
 def check_archive(file: str | os.PathLike | IO[bytes]) -> None:
-    """Raise ValueError for a zip archive that unpacks to more than it is, or is none.
+    """Raise CheckpointError for a zip archive that unpacks to more than it is, or is none.
 
     `torch.save` compresses nothing. Other files, those of old versions of it, pass.
     """
@@ -58,18 +62,20 @@ def _check_archive(file: IO[bytes], name: str) -> None:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except zipfile.BadZipFile as error:
-        raise ValueError(f'{name} is not a checkpoint of torch.save, or is cut off.') from error
+        raise CheckpointError(
+            f'{name} is not a checkpoint of torch.save, or is cut off.'
+        ) from error
     # The sum, for entries may also lie upon each other.
     size = sum(entry.file_size for entry in entries)
     if size > room or any(entry.file_size != entry.compress_size for entry in entries):
-        raise ValueError(
+        raise CheckpointError(
             f'{name} is compressed: {room} bytes that unpack to {size}; expected a checkpoint as '
             'torch.save writes it.'
         )
 
 
 def check_tensors(content: object, file: object) -> None:
-    """Raise ValueError for a tensor that has more numbers than there are in its storage.
+    """Raise CheckpointError for a tensor that has more numbers than there are in its storage.
 
     Args:
         content: what was read; tensors are looked for in its dicts, lists and tuples.
@@ -84,7 +90,7 @@ def check_tensors(content: object, file: object) -> None:
                 continue
             size, room = value.numel() * value.element_size(), value.untyped_storage().nbytes()
             if size > room:
-                raise ValueError(
+                raise CheckpointError(
                     f'{_name(file)}: the tensor {name} of the shape {tuple(value.shape)} takes '
                     f'{size} bytes, of which the file has {room}.'
                 )

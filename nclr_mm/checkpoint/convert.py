@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nclr_mm.reading import check_archive, check_tensors
+from nclr_mm.reading import CheckpointError, load_checkpoint
 from nclr_mm.writing import write_whole
 
 from .layouts import block_depths, from_openpcdet, to_openpcdet
@@ -82,9 +82,10 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     no_checkpoint = f'{path} is not a checkpoint of torch.save, or is cut off.'
     if not looks_like_checkpoint(path):
         raise ValueError(no_checkpoint)
-    check_archive(path)
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        content = load_checkpoint(path, 'cpu')
+    except CheckpointError:
+        raise
     except Exception as error:  # what is no pickle may raise anything
         found = re.search(
             r'[Uu]nsupported (?:GLOBAL|(?:global|class)\S*(?: GLOBAL)?) (\S+)', str(error)
@@ -96,7 +97,6 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
             'run code that it brings along. If you trust it, load it once with torch.load(path, '
             f'weights_only=False), save dict({key}=...) alone and convert that file.'
         ) from error
-    check_tensors(content, path)
     if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
         fields = type(content).__name__
         if isinstance(content, Mapping):

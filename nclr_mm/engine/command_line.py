@@ -272,9 +272,8 @@ def _reason_of_disk(error: OSError, work_dir: str) -> str | None:
     folder, inside = os.path.abspath(work_dir), None
     if name is not None:
         parts = Path(os.path.relpath(os.path.abspath(name), folder)).parts
-        inside = (len(parts) == 1 and parts[0] != os.pardir) or re.fullmatch(
-            r'\d{8}_\d{6}', parts[0]
-        )
+        of_a_run = re.fullmatch(r'\d{8}_\d{6}', parts[0])
+        inside = of_a_run or (len(parts) == 1 and parts[0] != os.pardir)
     if error.errno in _FULL:
         return f'{work_dir if inside or name is None else name} takes no more'
     if inside or isinstance(error, UnwritableError):
