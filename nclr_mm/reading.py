@@ -15,7 +15,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-__all__ = ['CheckpointError', 'check_archive', 'check_tensors', 'load_checkpoint']
+__all__ = ['CheckpointError', 'load_checkpoint']
 
 
 class CheckpointError(ValueError):
