@@ -1,10 +1,13 @@
 """Checkpoints take no more memory than they hold. Oracle: torch.load, which takes what they say."""
 
 import io
+import pickle
+import struct
 import zipfile
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from nclr_mm.checkpoint import read_checkpoint
@@ -111,3 +114,92 @@ def test_an_archive_that_is_cut_off(read, tmp_path):
     path.write_bytes((tmp_path / 'whole.pth').read_bytes()[:-100])
     with pytest.raises(ValueError, match=r'is not a checkpoint of torch\.save, or is cut off'):
         read(path)
+
+
+def text(value):
+    return b'X' + struct.pack('<I', len(value)) + value.encode()
+
+
+def archive(path, weight):
+    """Write a checkpoint of which the pickle says that the weight is this."""
+    stream = io.BytesIO()
+    torch.save({KEY: {}}, stream)
+    content = b'\x80\x02}' + text(KEY) + b'}' + text('weight') + weight + b'ss.'
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(path, 'w') as new:
+        for entry in old.namelist():
+            new.writestr(entry, content if entry.endswith('/data.pkl') else old.read(entry))
+    return path
+
+
+@each_reader
+def test_a_tensor_that_is_called(read, tmp_path):
+    """torch's list lets a file call the types of tensors, with a number."""
+    path = archive(
+        tmp_path / 'a.pth', b'ctorch\nFloatTensor\nJ' + struct.pack('<i', 10**6) + b'\x85R'
+    )
+    assert torch.load(path)[KEY]['weight'].shape == (10**6,)
+    with pytest.raises(ValueError, match='but its tensors take 4000000'):
+        read(path)
+
+
+@each_reader
+def test_storages_that_no_file_fills(read, tmp_path):
+    """Of the old form; the list of the storages that follow is empty."""
+    stream = io.BytesIO()
+    torch.save({KEY: dict(weight=torch.zeros(10**6))}, stream, _use_new_zipfile_serialization=False)
+    old = stream.getvalue()
+    keys = old.rindex(b'\x80', 0, len(old) - 4_000_000)
+    path = tmp_path / 'a.pth'
+    path.write_bytes(old[:keys] + pickle.dumps([], 2))
+    assert path.stat().st_size < 1000
+    assert torch.load(path)[KEY]['weight'].shape == (10**6,)
+    with pytest.raises(ValueError, match='but its tensors take 4000000'):
+        read(path)
+
+
+def key_of(levels):
+    """A key that is twice a tuple, of twice a tuple, and so on."""
+    parts = b')q\x00' + b'h\x00\x86q\x00' * levels
+    return b'}' + parts + b'K\x01s'
+
+
+@each_reader
+@pytest.mark.parametrize('old_format', [False, True])
+def test_keys_that_take_for_ever_to_hash(read, old_format, tmp_path):
+    def write(levels):
+        path = archive(tmp_path / 'a.pth', key_of(levels))
+        if old_format:
+            stream = io.BytesIO()
+            torch.save({}, stream, _use_new_zipfile_serialization=False)
+            content = zipfile.ZipFile(path).read('archive/data.pkl')
+            assert stream.getvalue().count(b'}q\x00.') == 1
+            path.write_bytes(stream.getvalue().replace(b'\x80\x02}q\x00.', content))
+        return path
+
+    assert len(torch.load(write(3))[KEY]['weight']) == 1
+    read(write(3))
+    path = write(60)
+    assert path.stat().st_size < 3000
+    with pytest.raises((ValueError, pickle.UnpicklingError)):
+        read(path)
+
+
+@each_reader
+def test_a_checkpoint_of_a_run_is_read(read, tmp_path):
+    """With the kinds of objects that mmengine and optimisers store."""
+    buffer = HistoryBuffer(max_length=10)
+    buffer.update(1.5)
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(2)).sum().backward()
+    optimizer.step()
+    content = {
+        KEY: layer.state_dict(),
+        'optimizer': optimizer.state_dict(),
+        'message_hub': dict(log_scalars={'a': buffer}, resumed_keys={('a', 1): True}),
+        'meta': dict(size=torch.Size([1, 2]), dtype=torch.float16, device=torch.device('cpu')),
+    }
+    for old_format in (False, True):
+        path = tmp_path / f'{old_format}.pth'
+        torch.save(content, path, _use_new_zipfile_serialization=not old_format)
+        torch.testing.assert_close(dict(read(path)), dict(content[KEY]))

@@ -10,8 +10,8 @@ YAML its plain types. What is written stays as it is.
 NumPy itself trusts what it is made from: bytes can be called an array of objects, or a dtype be
 given flags that are not its own, and the bytes then are taken for addresses. So a pickle that names
 anything is read twice, at first with stand-ins that check what would be called with what, and that
-an array is as large as its bytes. Before that its keys are looked at (`pickle_keys`), and what is
-in it is in no message, for as a text it may have no end.
+an array is as large as its bytes. Before that its keys are looked at (`check_keys`), and what is in
+it is in no message, for as a text it may have no end.
 
 Holds for: mmengine up to 0.10.7.
 """
@@ -31,7 +31,7 @@ import yaml
 from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
 
-from .pickle_keys import check_keys
+from nclr_mm.reading import check_keys
 
 __all__ = ['PlainPickleHandler', 'PlainUnpickler', 'PlainYamlHandler', 'apply']
 

@@ -238,6 +238,19 @@ def test_keys_in_one_another(tmp_path):
         load(tmp_path / 'file.pkl')
 
 
+@pytest.mark.parametrize('put', [b'r\xff\xff\xff\x01', b'K\x01ar\xff\xff\xff\x01', b'p33554431\n'])
+def test_places_for_values_that_are_not_there(tmp_path, put):
+    """Python's unpickler makes room for as many as the number of one; of 2 bytes more, 512 MiB."""
+    (tmp_path / 'file.pkl').write_bytes(
+        b'\x80\x02]' + put.replace(b'\xff\xff\x01', b'\0\0\0') + b'.'
+    )
+    if put[:1] != b'p':
+        load(tmp_path / 'file.pkl')
+    (tmp_path / 'file.pkl').write_bytes(b'\x80\x02]' + put + b'.')
+    with pytest.raises(pickle.UnpicklingError, match='keeps a value as number 33554431'):
+        load(tmp_path / 'file.pkl')
+
+
 @pytest.mark.parametrize(
     'crafted',
     [

@@ -17,8 +17,9 @@ _DEEPEST = 100  # nested tuples; hashing goes as deep as they are
 
 _SCALAR = rb'G.{8}|K.|M..|J.{4}|[N\x88\x89]'
 _GET = rb'|h.|j.{4}'
-#: how a value is kept to be referred to, in protocols up to 3 and later
-_PUT, _MEMOIZE = rb'(?:q.|r.{4})?', rb'\x94?'
+#: how a value is kept to be referred to, in protocols up to 3 and later; not as a number that one
+#: that stands alone might not have
+_PUT, _MEMOIZE = rb'(?:q.|r..[\x00-\x0f]\x00)?', rb'\x94?'
 
 
 class _Runs:
@@ -66,24 +67,33 @@ _NOTHING = {**dict.fromkeys(b'\x80', 1), **dict.fromkeys(b'\x95', 8), **dict.fro
 _TAKEN, _REPLACED = dict.fromkeys(b'ab', 1), dict.fromkeys(b'R\x93', 2)
 _TUPLES = {0x85: 1, 0x86: 2, 0x87: 3}
 _MARK, _STOP, _SETITEM = b'(.s'
+#: in checkpoints: BINPERSID, a storage of the id on the stack; NEWOBJ, of a class and its arguments
+_PERSISTENT, _NEW = b'Q\x81'
 _MEMO, _TO_MARK = frozenset(b'qrpg\x94hj'), frozenset(b'eutld\x90\x91')
 
 
-def check_keys(content: bytes) -> None:
-    """Raise `pickle.UnpicklingError` if what the pickle would hash is out of all proportion.
+def check_keys(content: bytes, of_torch: bool = False, pickles: int = 1) -> None:
+    """Raise `pickle.UnpicklingError` if what pickles would hash is out of all proportion.
 
     Also for opcodes that pickle does not write for plain types and arrays.
+
+    Args:
+        content: begins with the pickles.
+        of_torch: whether they may also refer to storages, and make objects, as in checkpoints.
+        pickles: how many there are, one behind the other.
     """
     try:
-        _Scan(content).run()
+        at = 0
+        for _ in range(pickles):
+            at = _Scan(content, at, of_torch).run()
     except (IndexError, ValueError, OverflowError) as error:  # no value, mark, byte or line is left
         raise pickle.UnpicklingError('it is cut short or damaged') from error
 
 
 class _Scan:
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.memoizes = content[:1] == b'\x80' and content[1] >= 4
+    def __init__(self, content: bytes, start: int, of_torch: bool) -> None:
+        self.content, self.start, self.of_torch = content, start, of_torch
+        self.memoizes = content[start] == 0x80 and content[start + 1] >= 4
         self.runs, self.runs_without_tuples = _RUNS[_MEMOIZE if self.memoizes else _PUT]
         #: values since the last mark: light ones, matched runs of them, (parts, depth) of tuples
         self.stack: list = []
@@ -96,9 +106,9 @@ class _Scan:
         # More than any real file has, in which most keys are texts.
         self.left = 1_000_000 + 10 * len(content)
 
-    def run(self) -> None:
-        """Go through it."""
-        content, stack, at = self.content, self.stack, 0
+    def run(self) -> int:
+        """Go through it, and say where it ends."""
+        content, stack, at = self.content, self.stack, self.start
         while True:
             code = content[at]
             if code in _STARTS:
@@ -119,7 +129,7 @@ class _Scan:
                 self.stack = stack = []
             elif code in _MEMO:
                 if code == 0x94:
-                    index = None
+                    index = -1  # the next
                 elif code in b'pg':
                     end = content.index(b'\n', at)
                     index, at = int(content[at:end]), end + 1
@@ -159,7 +169,14 @@ class _Scan:
                 self._pop()
                 stack.append(_LIGHT)
             elif code == _STOP:
-                return
+                return at
+            elif code == _PERSISTENT and self.of_torch:
+                self._pop()
+                stack.append(_LIGHT)
+            elif code == _NEW and self.of_torch:
+                self._pop()
+                self._pop()
+                stack.append(_LIGHT)
             else:
                 raise pickle.UnpicklingError(
                     f'it has the opcode {bytes([code])!r}, which plain types have not'
@@ -186,9 +203,11 @@ class _Scan:
     def _place(self, run: Match) -> tuple[bytes, int, int]:
         return self.content, run.start(), run.end()
 
-    def _put(self, index: int | None) -> None:
-        if (index is None) != self.memoizes:
+    def _put(self, index: int) -> None:
+        if (index < 0) != self.memoizes:
             raise pickle.UnpicklingError('it keeps values as other protocols do')
+        if index > 1_000_000 + len(self.content):  # room is made for all
+            raise pickle.UnpicklingError(f'it keeps a value as number {index}')
         value = self.stack[-1]
         if isinstance(value, tuple):
             if self.memoizes:

@@ -1,0 +1,6 @@
+"""Reading of files that may come from elsewhere, without trust."""
+
+from .checkpoints import CheckpointError, load_checkpoint
+from .pickle_keys import check_keys
+
+__all__ = ['CheckpointError', 'check_keys', 'load_checkpoint']
