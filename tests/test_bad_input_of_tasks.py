@@ -373,7 +373,7 @@ for name, matrix in (
     ('mirrored', np.diag([1.0, -1, 1, 1])),
 ):
 
-    @case(DETECTION, f'lidar2cam is {name}', 'infos.json: sample 1: lidar2cam of CAM2')
+    @case(DETECTION, f'lidar2cam is {name}', 'infos.json: the sample 1: lidar2cam of CAM2')
     def _(data, matrix=matrix):
         matrix = matrix if isinstance(matrix, str) else matrix.tolist()
         data.entries[1]['images']['CAM2']['lidar2cam'] = matrix

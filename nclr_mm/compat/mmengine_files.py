@@ -35,6 +35,8 @@ from nclr_mm.reading import check_keys
 
 __all__ = ['PlainPickleHandler', 'PlainUnpickler', 'PlainYamlHandler', 'apply']
 
+_MOST_MERGED = 100_000  # entries of YAML mappings that are merged into others
+
 
 def brief(value: object) -> str:
     """For a message: the beginning of a name; of anything else the type."""
@@ -282,7 +284,7 @@ class PlainUnpickler(_Inspector):
         try:
             check_keys(self._content)
             return super().load()
-        except (TypeError, AttributeError, ValueError, LookupError) as error:
+        except (TypeError, AttributeError, ValueError, LookupError, OverflowError) as error:
             raise pickle.UnpicklingError(
                 f'it is not as pickles of plain types are: {error}'
             ) from error
@@ -298,11 +300,29 @@ class PlainPickleHandler(PickleHandler):
         return PlainUnpickler(file, **kwargs).load()
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, whose compiled twin crashes where lists are nested without end."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put in what a mapping merges; twice what merges twice, and so on, has no end."""
+        own = len(node.value)
+        super().flatten_mapping(node)
+        self._merged += max(len(node.value) - own, 0)
+        if self._merged > _MOST_MERGED:
+            raise yaml.constructor.ConstructorError(
+                None, None, 'mappings are merged into one another without end', node.start_mark
+            )
+
+
 class PlainYamlHandler(YamlHandler):
-    """mmengine's handler, which reads with PyYAML's safe loader."""
+    """mmengine's handler, which reads with a safe loader."""
 
     def load_from_fileobj(self, file: IO[str], **kwargs: Any) -> Any:
-        return yaml.load(file, Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+        return yaml.load(file, Loader=_PlainLoader)
 
 
 def apply() -> None:

@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 
 from .broken import SkipsBroken
 from .checks import as_numbers, check_intrinsics, check_rigid
-from .infos import join_inside, read_infos
+from .infos import check_sample, join_inside, read_infos
 from .samplers import SeededDraws
 
 
@@ -103,9 +103,7 @@ class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Keep what calibration needs of an entry, with full paths."""
-        if not isinstance(raw_data_info, dict):
-            raise ValueError(f'{self.ann_file}: a sample must be a dict, got {raw_data_info!r}.')
-        where = f'{self.ann_file}: the sample {raw_data_info.get("sample_idx")}'
+        where = check_sample(raw_data_info, self.ann_file)
         try:
             sample = dict(
                 sample_key=raw_data_info['sample_idx'],
@@ -125,7 +123,7 @@ class CalibrationDataset(SeededDraws, SkipsBroken, BaseDataset):
             self.cameras = tuple(sample['images'])
         missing = [name for name in self.cameras if name not in sample['images']]
         if missing:
-            present = ', '.join(sample['images']) or 'none'
+            present = ', '.join(map(str, sample['images'])) or 'none'
             raise ValueError(f'{where} has no camera {missing[0]}; it has {present}.')
         sample['images'] = {
             name: self._parse_image(name, sample['images'][name], where) for name in self.cameras

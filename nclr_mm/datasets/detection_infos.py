@@ -7,8 +7,8 @@ import reprlib
 import numpy as np
 from mmengine.logging import print_log
 
-from .checks import check_rigid
-from .infos import join_inside, reading_infos, require_info_file
+from .checks import as_numbers, check_rigid
+from .infos import check_sample, join_inside, reading_infos, require_info_file
 
 __all__ = ['ChecksInfos', 'check_box']
 
@@ -62,7 +62,7 @@ class ChecksInfos:
 
     def parse_data_info(self, info: dict) -> dict | list[dict]:
         """Join the paths of an entry with the folders of the config, where they stay inside."""
-        where = f'{self.ann_file}: sample {info["sample_idx"]}'
+        where = check_sample(info, self.ann_file)
         # Beside cameras, mmdet3d's info files of KITTI have the rectifying rotation there.
         cameras = {k: v for k, v in info.get('images', {}).items() if isinstance(v, dict)}
         paths = [camera.get('img_path') for camera in cameras.values()]
@@ -71,6 +71,9 @@ class ChecksInfos:
         for name, camera in cameras.items():
             if 'lidar2cam' in camera:
                 check_rigid(camera['lidar2cam'], f'{where}: lidar2cam of {name}')
+            for key in ('cam2img', 'lidar2img'):  # 3x3 or, with a fourth column, 4x4
+                _check_finite(camera.get(key, 0), f'{where}: {key} of {name}')
+        _check_finite(info.get('plane') or 0, f'{where}: plane')
         for number, instance in enumerate(info.get('instances') or ()):
             label = instance['bbox_label_3d']
             if label not in self.label_mapping:
@@ -99,6 +102,15 @@ class ChecksInfos:
         print_log(f'{scan} has no point in the range of the pipeline: left out.', 'current')
         self._left_out['num_empty_samples'] += 1
         return None
+
+
+def _check_finite(values: object, name: str) -> None:
+    try:
+        finite = np.isfinite(as_numbers(values)).all()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name} must be numbers, got {_short(values)}.') from error
+    if not finite:
+        raise ValueError(f'{name} holds numbers that are not finite.')
 
 
 def check_box(values: object, name: str) -> None:

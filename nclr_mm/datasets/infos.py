@@ -7,6 +7,7 @@ import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 from mmengine.fileio import load
 
 
@@ -33,8 +34,11 @@ def join_inside(
         source: that file, which the error names; None where the caller names it.
 
     Raises:
-        ValueError: if it does and may not.
+        ValueError: if it does and may not, or is no text.
     """
+    if not isinstance(path, str):
+        message = f'a path must be a text, got {type(path).__name__}'
+        raise ValueError(message if source is None else f'{source}: {message}.')
     if not outside_root and (
         osp.isabs(path) or '://' in path or osp.normpath(path).split(os.sep)[0] == os.pardir
     ):
@@ -43,6 +47,31 @@ def join_inside(
             message += '; set outside_root=True of the data set if you trust the info file'
         raise ValueError(message if source is None else f'{source}: {message}.')
     return osp.join(folder, path)
+
+
+def check_sample(entry: object, path: str) -> str:
+    """Raise ValueError unless an entry of an info file is a dict with a ``sample_idx``.
+
+    Args:
+        entry: it.
+        path: the info file.
+
+    Returns:
+        What messages call it. Of other kinds of values none is in a message: as a text, a few bytes
+        of lists that are there twice may have no end.
+    """
+    if not isinstance(entry, dict):
+        raise ValueError(f'{path}: a sample must be a dict, got {type(entry).__name__}.')
+    if 'sample_idx' not in entry:
+        raise ValueError(f"{path}: a sample lacks the field 'sample_idx'.")
+    for key in ('sample_idx', 'token', 'scene', 'timestamp'):
+        value = entry.get(key, '')
+        known = value is not None or key == 'sample_idx'
+        if known and not isinstance(value, str | int | float | np.number):
+            raise ValueError(
+                f'{path}: {key} of a sample must be a number or a name, got {type(value).__name__}.'
+            )
+    return f'{path}: the sample {entry["sample_idx"]}'
 
 
 @contextmanager

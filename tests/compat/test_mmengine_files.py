@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (applies the workaround)
 from nclr_mm.calibration import read_intrinsics
+from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.datasets.converters.kitti_detection import create_gt_database
 from tests.crafted import Boom
 
@@ -314,6 +315,29 @@ def test_yaml(tmp_path, mark):
     assert load(path) == dict(a=[1, 2.5, 'x'])
     yaml.load(f'!!python/object/apply:os.mkdir ["{mark}"]', yaml.Loader)
     assert mark.is_dir()
+
+
+def merged(levels):
+    """Each mapping is twice the one before."""
+    lines = ['a0: &a0 {x: 1}']
+    lines += [f'a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}' for i in range(1, levels)]
+    return '\n'.join(lines)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('[' * 200_000, 'recursion'), (merged(60), 'merged into one another without end')],
+    ids=['nested', 'merged'],
+)
+def test_yaml_without_end(tmp_path, text, message):
+    path = tmp_path / 'infos.yaml'
+    path.write_text(merged(8) + '\nb: &b [1]\nc: *b')
+    assert load(path) == yaml.safe_load(path.read_text())
+    path.write_text(text)
+    with pytest.raises((yaml.YAMLError, RecursionError), match=message):
+        load(path)
+    with pytest.raises(ValueError, match=rf'The info file .*infos\.yaml cannot be read.*{message}'):
+        CalibrationDataset(ann_file=str(path))
 
 
 def test_the_fault_is_still_there(infos, mark):

@@ -196,7 +196,7 @@ FAULTS = {
     ),
     'sample that is none': (
         lambda i: i['data_list'].append(None),
-        r'a sample must be a dict, got None',
+        r'a sample must be a dict, got NoneType',
     ),
     'no metainfo': (lambda i: i.pop('metainfo'), r"must hold a dict with the dict 'metainfo'"),
     'no list': (lambda i: i.update(data_list=None), r"and the list 'data_list'"),

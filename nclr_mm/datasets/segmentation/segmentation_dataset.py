@@ -9,7 +9,7 @@ from mmdet3d.datasets import Seg3DDataset
 from mmdet3d.registry import DATASETS
 
 from ..broken import SkipsBroken
-from ..infos import join_inside, read_infos
+from ..infos import check_sample, join_inside, read_infos
 from ..samplers import SeededDraws
 from ..subsets import SCENES, check_choice, choose_and_report
 from . import label_maps
@@ -126,6 +126,13 @@ class SegmentationDataset(SeededDraws, SkipsBroken, Seg3DDataset):
     def load_data_list(self) -> list[dict]:
         """Read the info file, choose the frames and name them in the log."""
         entries = read_infos(self.ann_file, self.CREATE_COMMAND)['data_list']
+        for entry in entries:
+            where = check_sample(entry, self.ann_file)
+            scan = entry.get('lidar_points')
+            if not isinstance(scan, dict) or 'lidar_path' not in scan:
+                raise ValueError(
+                    f"{where} must have the dict 'lidar_points' with a path in lidar_path."
+                )
         if self.fraction != 1:
             entries = self._choose(entries)
         self._check_labelled(entries)

@@ -60,13 +60,16 @@ class CheckedDataBaseSampler(DataBaseSampler):
         self._wanted = dict(zip(self.sample_classes, self.sample_max_nums, strict=True))
         for name, entry in ((n, e) for n in self._wanted for e in self.db_infos.get(n, ())):
             if entry.get('name') != name:
-                raise ValueError(
-                    f'{info_path}: an object of {name} has the name {entry.get("name")!r}.'
-                )
+                given = entry.get('name')
+                given = repr(given) if isinstance(given, str) else f'of a {type(given).__name__}'
+                raise ValueError(f'{info_path}: an object of {name} has the name {given}.')
+            lacking = [key for key in ('path', 'image_idx') if key not in entry]
+            if lacking:
+                raise ValueError(f'{info_path}: an object of {name} lacks the field {lacking[0]}.')
             check_box(
                 entry.get('box3d_lidar'), f'{info_path}: an object of {name}, its box3d_lidar'
             )
-            path = join_inside(data_root or '', str(entry['path']), outside_root, info_path)
+            path = join_inside(data_root or '', entry['path'], outside_root, info_path)
             if not Path(path).is_file():
                 raise FileNotFoundError(
                     f'{path} is missing, an object of the ground-truth database {info_path}: '
