@@ -26,6 +26,7 @@ from nclr_mm.calibration import (
     find_moved_cameras,
     rig_history,
 )
+from nclr_mm.calibration.rig import check_values
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid
 from nclr_mm.models.task_modules import RigMatches, RigSolver
 
@@ -250,7 +251,33 @@ class _Run:
         return len(self.arrays['motion']) if self.arrays else 0
 
     def load(self, path: str | os.PathLike) -> None:
-        self.arrays = self.kept.load(path, self.settings)
+        arrays = self.kept.load(path, self.settings)
+        number, cameras = len(arrays.get('names', ())), len(self.settings['cameras'])
+        kept = self.kept.arrays
+        try:
+            for name, shape, kind in (
+                ('names', (number,), str),
+                ('motion', (number, cameras, 4, 4), float),
+                ('motion_known', (number,), bool),
+                ('look_poses', (number * self.settings['looks'], 4, 4), float),
+                ('matched', (number, cameras), int),
+                ('network_cam2img', (cameras, 3, 3), float),
+                ('network_size', (2,), int),
+                ('image_sizes', (cameras, 2), int),
+            ):
+                if name not in arrays:
+                    raise ValueError(f'it lacks {name}')
+                # A look that gives no pose has one of NaN.
+                finite = kind is not str and name != 'look_poses'
+                check_values(arrays[name], name, shape, np.dtype(kind), finite)
+            for name, most in (('frame', number), ('camera', cameras)):
+                if ((kept[name] < 0) | (kept[name] >= most)).any():
+                    raise ValueError(f'it has matches of a {name} that is not there')
+        except ValueError as error:
+            raise ValueError(
+                f'{path} is not a state of an earlier calibration of a rig: {error}'
+            ) from error
+        self.arrays = arrays
 
     def save(self, path: str | os.PathLike) -> None:
         self.kept.save(path, self.settings, **self.arrays)

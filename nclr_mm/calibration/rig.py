@@ -19,6 +19,7 @@ from scipy.stats import f as fisher
 
 from nclr_mm.datasets.checks import BROKEN_ARCHIVE
 from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver, log_motion
+from nclr_mm.reading import check_archive
 from nclr_mm.writing import write_whole
 
 from .estimate import DEFAULT_THRESHOLDS, Findings, Thresholds, pose_distance
@@ -150,12 +151,17 @@ class KeptMatches:
             ValueError: naming the file, if it is not of this kind or of other settings.
         """
         try:
+            with open(path, 'rb') as opened:
+                check_archive(opened)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(arrays.pop('header').tobytes())
             own = {name: arrays.pop(name) for name in self.arrays}
             if not isinstance(header, dict):
                 raise ValueError(f'its header must be a mapping, not {type(header).__name__}')
+            for name, values in own.items():
+                expected = (len(own['points']), *self.arrays[name].shape[1:])
+                check_values(values, name, expected, self.arrays[name].dtype)
         except BROKEN_ARCHIVE as error:
             raise ValueError(
                 f'{path} is not a state of an earlier calibration of a rig: {error}'
@@ -168,6 +174,18 @@ class KeptMatches:
             )
         self.arrays = own
         return arrays
+
+
+def check_values(
+    values: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype, finite: bool = True
+) -> None:
+    """Raise ValueError for an array of a state that is of another shape or kind, or not finite."""
+    if values.shape != shape or values.dtype.kind != dtype.kind:
+        raise ValueError(
+            f'its {name} must be {np.dtype(dtype)} {shape}, not {values.dtype} {values.shape}'
+        )
+    if finite and not np.isfinite(values).all():
+        raise ValueError(f'its {name} are not finite')
 
 
 @dataclass

@@ -9,13 +9,13 @@ call), and hashes keys without end.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
 
 import torch
 from torch import Tensor
 
+from .archives import check_archive
 from .pickle_keys import check_keys
 
 __all__ = ['CheckpointError', 'load_checkpoint']
@@ -61,33 +61,17 @@ def _check_file(file: IO[bytes], name: str) -> int:
     room = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     if archived:
-        _check_archive(file, name, room)
+        try:
+            check_archive(file)
+        except ValueError as error:
+            raise CheckpointError(
+                f'{name} is not a checkpoint of torch.save, or is cut off: {error}.'
+            ) from error
         file.seek(start)
         check_keys(torch._C.PyTorchFileReader(file).get_record('data.pkl'), of_torch=True)
     else:
         check_keys(file.read(), of_torch=True, pickles=_OLD_PICKLES)
     return room
-
-
-def _check_archive(file: IO[bytes], name: str, room: int) -> None:
-    """Raise CheckpointError for a zip archive that unpacks to more than it is, or is none.
-
-    `torch.save` compresses nothing.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(
-            f'{name} is not a checkpoint of torch.save, or is cut off.'
-        ) from error
-    # The sum, for entries may also lie upon each other.
-    size = sum(entry.file_size for entry in entries)
-    if size > room or any(entry.file_size != entry.compress_size for entry in entries):
-        raise CheckpointError(
-            f'{name} is compressed: {room} bytes that unpack to {size}; expected a checkpoint as '
-            'torch.save writes it.'
-        )
 
 
 def _check_tensors(content: object, file: str, room: int) -> None:

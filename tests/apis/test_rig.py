@@ -299,3 +299,53 @@ def test_unfit_poses_are_named(tmp_path, text, words):
     (tmp_path / 'poses.json').write_text(text)
     with pytest.raises(ValueError, match=words):
         frames_of_folder(tmp_path, {'front': None})
+
+
+FAULTS = {
+    'motion that is not finite': (dict(motion=np.nan), 'its motion are not finite'),
+    'motion of another camera': (dict(motion=lambda a: a[:, :1]), r'its motion must be float64 \('),
+    'one name less': (dict(names=lambda a: a[1:]), 'its motion must be'),
+    'no poses': (dict(look_poses=None), 'it lacks look_poses'),
+    'text': (dict(network_size=lambda a: a.astype(str)), 'its network_size must be int64'),
+    'matches of another frame': (dict(frame=3), 'matches of a frame that is not there'),
+    'matches of another camera': (dict(camera=-1), 'matches of a camera that is not there'),
+    'pixels that are not finite': (dict(pixels=np.inf), 'its pixels are not finite'),
+    'points of a plane': (dict(points=lambda a: a[:, :2]), r'its points must be float64 \(.*, 3\)'),
+    'a point less': (dict(points=lambda a: a[1:]), 'its pixels must be'),
+}
+
+
+@pytest.fixture(scope='module')
+def stored(tmp_path_factory):
+    state = tmp_path_factory.mktemp('state') / 'state.npz'
+    run(seeing(), frames(), state=state)
+    with np.load(state) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_a_state_that_someone_made(fault, stored, tmp_path):
+    """Where one number is another, or an array of another shape."""
+    changes, message = FAULTS[fault]
+    ((name, change),) = changes.items()
+    arrays = {key: values.copy() for key, values in stored.items()}
+    if change is None:
+        del arrays[name]
+    elif callable(change):
+        arrays[name] = change(arrays[name])
+    else:
+        arrays[name][-1] = change
+    state = tmp_path / 'state.npz'
+    np.savez(state, **arrays)
+    with pytest.raises(ValueError, match=rf'state\.npz is not a state of an earlier.*{message}'):
+        run(seeing(), frames(), state=state)
+
+
+def test_a_state_that_unpacks_to_more_than_it_is(stored, tmp_path):
+    state = tmp_path / 'state.npz'
+    np.savez_compressed(state, **stored, more=np.zeros(10_000_000))
+    assert state.stat().st_size < 1_000_000
+    with pytest.raises(ValueError, match=r'state\.npz is not a state.*it is compressed'):
+        run(seeing(), frames(), state=state)
+    np.savez(state, **stored)
+    assert run(seeing(), frames(), state=state).estimate.num_frames == 3
