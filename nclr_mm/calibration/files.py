@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,13 +142,11 @@ def read_rig(path: str | os.PathLike) -> tuple[dict[str, Intrinsics], np.ndarray
         pairs = [(str(camera['name']), camera) for camera in cameras]
     else:
         pairs = [(str(name), camera) for name, camera in cameras.items()]
-    names = [name for name, _ in pairs]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise ValueError(f'{path} has two cameras with the name {double}.')
     intrinsics, poses = {}, []
     for name, camera in pairs:
         where = f'{path}, {name}'
+        if name in intrinsics:
+            raise ValueError(f'{path} has two cameras with the name {name}.')
         if not isinstance(camera, dict) or not {'rig2cam', 'cam2rig'} & camera.keys():
             raise ValueError(f'{where} has neither rig2cam nor cam2rig.')
         key = 'rig2cam' if 'rig2cam' in camera else 'cam2rig'
@@ -182,7 +180,9 @@ def read_drive(
     for frame in frames:
         given = content.get(frame) if isinstance(content, dict) else None
         if given is not None and not isinstance(given, dict):
-            raise ValueError(f'{path}: frame {frame} must map names to poses, not {given!r}.')
+            raise ValueError(
+                f'{path}: frame {frame} must map names to poses, not {reprlib.repr(given)}.'
+            )
         lacking = [key for key in ('lidar', *cameras) if key not in (given or {})]
         if lacking:
             raise ValueError(f'{path} lacks the pose {lacking[0]!r} of the frame {frame}.')
@@ -190,9 +190,11 @@ def read_drive(
         found = {key: _matrix(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
         stamp = given.get('stamp')
         if stamp is not None:
-            if isinstance(stamp, bool) or not isinstance(stamp, int | float) or math.isnan(stamp):
-                raise ValueError(f'{where}: stamp must be a number of seconds, not {stamp!r}.')
-            found['stamp'] = float(stamp)
+            if isinstance(stamp, bool) or not isinstance(stamp, int | float):
+                raise ValueError(
+                    f'{where}: stamp must be a number of seconds, not {reprlib.repr(stamp)}.'
+                )
+            found['stamp'] = _number(stamp, f'{where}: stamp')
         poses.append(found)
     return poses
 
@@ -220,9 +222,13 @@ class _Plain(yaml.SafeLoader):
 
 
 def _check_unique(keys: list) -> None:
-    double = next((key for key in keys if keys.count(key) > 1), None)
-    if double is not None:
-        raise ValueError(f'{double!r} stands there twice')
+    seen = set()
+    for key in keys:
+        if not isinstance(key, Hashable):
+            raise ValueError(f'a {type(key).__name__} is no name')
+        if key in seen:
+            raise ValueError(f'{key!r} stands there twice')
+        seen.add(key)
 
 
 def _unique(pairs: list[tuple]) -> dict:
@@ -269,7 +275,9 @@ def _camera(content, where: str) -> Intrinsics:
                 f'{where} has neither a camera matrix (cam2img) nor all of fx, fy, cx, cy: '
                 f'{lacking[0]} is missing.'
             )
-        fx, fy, cx, cy = _numbers([given[key] for key in ('fx', 'fy', 'cx', 'cy')], where)
+        fx, fy, cx, cy = (
+            _number(given[key], f'{where}: {key}') for key in ('fx', 'fy', 'cx', 'cy')
+        )
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     check_intrinsics(matrix, f'{where}: the camera matrix')
 
@@ -298,9 +306,9 @@ def _camera(content, where: str) -> Intrinsics:
 def _size(given: Mapping, where: str) -> tuple[int, int] | None:
     for width, height in (('image_width', 'image_height'), ('width', 'height')):
         if width in given and height in given:
-            size = _numbers([given[width], given[height]], f'{where}: {width} and {height}')
+            size = [_number(given[name], f'{where}: {name}') for name in (width, height)]
             # ROS leaves them 0 where they are not known.
-            return (int(size[0]), int(size[1])) if (size > 0).all() else None
+            return (int(size[0]), int(size[1])) if min(size) > 0 else None
     return None
 
 
@@ -325,10 +333,20 @@ def _matrix(content, where: str) -> np.ndarray:
     return check_rigid(pose, where)
 
 
+def _number(value, where: str) -> float:
+    number = _numbers(value, where)
+    if number.shape:
+        raise ValueError(f'{where} must be a number, got {reprlib.repr(value)}.')
+    return float(number)
+
+
 def _numbers(values, where: str) -> np.ndarray:
     if isinstance(values, dict):  # ROS: rows, cols, data
         values = values.get('data')
     try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{where} must hold numbers, got {values!r}.') from error
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{where} must hold numbers, got {reprlib.repr(values)}.') from error
+    if not np.isfinite(numbers).all():
+        raise ValueError(f'{where} holds numbers that are not finite.')
+    return numbers

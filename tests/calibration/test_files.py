@@ -1,6 +1,7 @@
 """Matrices from files, and files that other programs read."""
 
 import json
+import time
 
 import cv2
 import numpy as np
@@ -108,6 +109,25 @@ def test_undistorting(model, tmp_path):
             '{"fx": 1, "fy": 1, "cx": 0, "cy": 0, "D": [1], "distortion_model": "odd"}',
             'distortion_model must be',
         ),
+        (
+            '{"fx": 1, "fy": 1, "cx": 0, "cy": 0, "D": [NaN, 0, 0, 0]}',
+            'D holds numbers that are not',
+        ),
+        (
+            '{"fx": 1, "fy": 1, "cx": 0, "cy": 0, "D": [1e999, 0, 0, 0]}',
+            'D holds numbers that are no',
+        ),
+        ('{"fx": [1, 2], "fy": [1, 2], "cx": [0, 0], "cy": [0, 0]}', 'fx must be a number, got'),
+        ('{"fx": 1' + '0' * 400 + ', "fy": 1, "cx": 0, "cy": 0}', 'fx must hold numbers, got 1000'),
+        (
+            '{"fx": 1, "fy": 1, "cx": 0, "cy": 0, "width": 1e999, "height": 3}',
+            'width holds numbers',
+        ),
+        (
+            '{"fx": 1, "fy": 1, "cx": 0, "cy": 0, "width": 3, "height": [1]}',
+            'height must be a numb',
+        ),
+        ('{"front": 1, "back": 2, "front": 3}', "'front' stands there twice"),
     ],
 )
 def test_unfit_intrinsics(content, message, tmp_path):
@@ -213,6 +233,18 @@ def test_nested_without_end(tmp_path, suffix):
             read(path)
     with pytest.raises(ValueError, match=f'deep.{suffix} is not valid JSON'):
         common.read_json(path)
+
+
+@pytest.mark.parametrize('suffix', ['json', 'yaml'])
+def test_many_names_take_no_longer_each(tmp_path, suffix):
+    """To look through all names for each of 100,000 took minutes."""
+    path = tmp_path / f'many.{suffix}'
+    number = 100_000 if suffix == 'json' else 3000  # PyYAML itself takes its time
+    path.write_text('{' + ', '.join(f'"c{i}": 1' for i in range(number)) + '}')
+    began = time.process_time()
+    with pytest.raises(ValueError, match=f'many.{suffix}, c0: cam2img must be 3x3'):
+        read_intrinsics(path)
+    assert time.process_time() - began < 10
 
 
 def test_aliases_of_yaml(tmp_path):

@@ -624,6 +624,12 @@ SEMANTICKITTI_FAULTS = {
         lambda r: replace_line(r / SEQUENCE / 'calib.txt', 'P2', '0 0 0 0 0 1 0 0 0 0 1 0'),
         r'calib\.txt: the left 3x3 of P2 is not a camera matrix',
     ),
+    'a shift that is not finite': (
+        lambda r: replace_line(
+            r / SEQUENCE / 'calib.txt', 'P2', '700 0 600 inf 0 700 180 0 0 0 1 0'
+        ),
+        r'calib\.txt: P2 holds numbers that are not finite',
+    ),
     'a label that no class has': (
         lambda r: np.full(400, 77, '<u4').tofile(r / SEQUENCE / 'labels/000001.label'),
         r'000001\.label holds unknown raw labels \[77\] on 400 of 400 points',
@@ -726,6 +732,16 @@ KITTI_FAULTS = {
     'rectification that is none': (
         lambda r: replace_line(r / 'training/calib/000001.txt', 'R0_rect', '1 0 0 0 2 0 0 0 1'),
         r'calib/000001\.txt: R0_rect Tr_velo_to_cam is not a rigid motion',
+    ),
+    'a shift that is not finite': (
+        lambda r: replace_line(
+            r / 'training/calib/000001.txt', 'P2', '700 0 600 nan 0 700 180 0 0 0 1 0'
+        ),
+        r'calib/000001\.txt: P2 holds numbers that are not finite',
+    ),
+    'frame of another folder': (
+        lambda r: (r / 'ImageSets/train.txt').write_text('000000 ../../testing/velodyne/000000'),
+        r"ImageSets/train\.txt must list frames by their numbers, got '\.\./",
     ),
     'no scan': (
         lambda r: (r / 'testing/velodyne/000000.bin').unlink(),

@@ -151,6 +151,8 @@ def calibration_matrix(
         raise ValueError(
             f'{path}: {name} has {values[name].size} numbers, expected {shape[0]}x{shape[1]}.'
         )
+    if not np.isfinite(values[name]).all():
+        raise ValueError(f'{path}: {name} holds numbers that are not finite.')
     return values[name].reshape(shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,9 @@ def create_kitti_infos(
         if not stems:
             print(f'{split}: {path} is missing or empty, left out')
             continue
+        odd = [stem for stem in stems if not re.fullmatch('[0-9]{1,18}', stem)]
+        if odd:
+            raise ValueError(f'{path} must list frames by their numbers, got {odd[0][:50]!r}.')
         twice = [stem for stem, number in Counter(stems).items() if number > 1]
         if twice:
             raise ValueError(f'{path} lists the frame {twice[0]} more than once.')
