@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmdet3d.registry import METRICS, MODELS
 from mmdet3d.structures import Det3DDataSample, PointData
 
 from nclr_mm.models.data_preprocessors.segmentation_data_preprocessor import voxel_offsets
 from nclr_mm.models.task_modules import HDBSCANClustering, MeanShiftClustering
+from tests.processes import run_in_processes
 
 THINGS = (0, 1)
 IGNORE = 4
@@ -193,6 +195,41 @@ def test_offset_loss_by_hand():
     sample.gt_pts_seg = PointData(voxel_offset=target)
     # Distances 0 and 1 + 2 + 1 over two voxels of objects.
     assert float(head.loss(torch.rand(3, 2), [sample])['loss_offset']) == pytest.approx(3 * 4 / 2)
+
+
+def offset_gradients(samples):
+    """Gradient of the offset loss over samples of so many voxels, so many of them of objects."""
+    torch.manual_seed(0)
+    head = MODELS.build(dict(type='OffsetHead', channels=2))
+    structures, features = [], []
+    for voxels, of_objects in samples:
+        random = torch.Generator().manual_seed(voxels)
+        features.append(torch.randn(voxels, 2, generator=random))
+        target = torch.randn(voxels, 3, generator=random)
+        target[of_objects:] = float('nan')
+        structures.append(Det3DDataSample(gt_pts_seg=PointData(voxel_offset=target)))
+    head.loss(torch.cat(features), structures)['loss_offset'].backward()
+    return torch.cat([weight.grad.flatten() for weight in head.parameters()])
+
+
+SHARES = ((10, 2), (200, 200), (30, 0))
+
+
+def offset_gradients_in_a_process(number):
+    gradient = offset_gradients([SHARES[dist.get_rank() % number]])
+    dist.all_reduce(gradient)
+    return gradient / dist.get_world_size()
+
+
+@pytest.mark.parametrize('number', [2, 3])
+def test_the_offset_loss_of_processes_is_that_of_one(number, tmp_path):
+    """Objects are unequally shared. Oracle: one process with all samples."""
+    found = run_in_processes(offset_gradients_in_a_process, number, tmp_path / 'run', number)
+    expected = offset_gradients(SHARES[:number])
+    alone = torch.stack([offset_gradients([share]) for share in SHARES[:number]]).mean(0)
+    assert (alone - expected).norm() > 0.1 * expected.norm()
+    for gradient in found:
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_a_single_labelled_voxel_gives_finite_losses():

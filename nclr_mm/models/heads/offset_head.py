@@ -5,6 +5,8 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..losses.averaging import batch_mean
+
 
 @MODELS.register_module()
 class OffsetHead(BaseModule):
@@ -31,6 +33,8 @@ class OffsetHead(BaseModule):
     def loss(self, features: Tensor, batch_data_samples: list) -> dict[str, Tensor]:
         """L1 distance to the true offsets, the mean over the voxels of objects; zero without any.
 
+        In distributed training it is that over the voxels of all processes.
+
         Args:
             features: (Nv, channels) voxel features of the batch.
             batch_data_samples: samples with ``gt_pts_seg.voxel_offset`` (M, 3), NaN for voxels of
@@ -40,5 +44,4 @@ class OffsetHead(BaseModule):
         offsets = self(features)
         known = target.isfinite().all(dim=1)
         distance = (offsets - target.nan_to_num()).abs().sum(dim=1)
-        total = (distance * known).sum() / known.sum().clamp(min=1)
-        return dict(loss_offset=self.loss_weight * total)
+        return dict(loss_offset=self.loss_weight * batch_mean(distance, known))
