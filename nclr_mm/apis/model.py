@@ -9,7 +9,7 @@ import torch
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from nclr_mm.checkpoint import read_checkpoint
 from nclr_mm.engine.command_line import override, read_config
@@ -39,8 +39,8 @@ def init_model(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the config has no model, the checkpoint lacks weights of it or holds others,
-            or there is no such device.
+        ValueError: if the config has no model, the checkpoint lacks weights of it, holds others or
+            such as are not finite, or there is no such device.
     """
     if not isinstance(config, Config):
         config = read_config(config)
@@ -71,10 +71,16 @@ def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
     unfit = sorted(
         name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
     )
+    odd = sorted(
+        name
+        for name in own.keys() & tensors.keys()
+        if _kind(tensors[name]) != _kind(own[name]) or not tensors[name].isfinite().all()
+    )
     for names, what in (
         (missing, 'lacks {n} of its {total} tensors, first {first}'),
         (unfit, 'has {n} tensors of another shape, first {first}'),
         (surplus, 'holds {n} tensors that it has not, first {first}'),
+        (odd, 'has {n} tensors of other kinds of numbers, or not finite, first {first}'),
     ):
         if names:
             what = what.format(n=len(names), total=len(own), first=names[0])
@@ -83,3 +89,7 @@ def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
                 f'file {what}.'
             )
     model.load_state_dict(tensors)
+
+
+def _kind(tensor: Tensor) -> tuple:
+    return tensor.layout, tensor.is_floating_point(), tensor.is_complex()

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ..reading import load_checkpoint
+from ..reading import CheckpointError, load_checkpoint
 
 #: What published checkpoints wrap their weights in (DINO, mmengine, timm, plain torch).
 _CONTAINERS = ('state_dict', 'teacher', 'student', 'model')
@@ -29,7 +29,10 @@ def find_backbone_weights(checkpoint: dict, wanted: set[str]) -> dict[str, torch
             found = {
                 key[len(prefix) :]: value
                 for key, value in container.items()
-                if key.startswith(prefix) and key[len(prefix) :] in wanted
+                if isinstance(key, str)
+                and isinstance(value, torch.Tensor)
+                and key.startswith(prefix)
+                and key[len(prefix) :] in wanted
             }
             if len(found) > len(best):
                 best = found
@@ -60,7 +63,15 @@ class CompletePretrained:
                 '--cfg-options model.img_backbone.init_cfg.checkpoint=FILE '
                 '(docs/configs.md tells which files fit).'
             )
-        checkpoint = load_checkpoint(path, 'cpu')
+        try:
+            checkpoint = load_checkpoint(path, 'cpu')
+        except CheckpointError:
+            raise
+        except Exception as error:  # what is no pickle may raise anything
+            raise ValueError(
+                f'{path} cannot be read as weights without running code of it, or is no file of '
+                f'torch.save: {" ".join(str(error).split())[-300:]}'
+            ) from error
         own = module.state_dict()
         # Files from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
         wanted = {name for name in own if not name.endswith('num_batches_tracked')}
@@ -71,6 +82,9 @@ class CompletePretrained:
                 f'{path} does not hold the weights of {type(module).__name__}: {len(unfit)} of '
                 f'{len(wanted)} tensors are missing or of another shape, first {unfit[0]}.'
             )
+        odd = [name for name in sorted(found) if not found[name].isfinite().all()]
+        if odd:
+            raise ValueError(f'{path}: the tensor {odd[0]} is not finite.')
         module.load_state_dict(found, strict=False)
         print_log(
             f'Loaded {len(wanted)} of {len(wanted)} image backbone tensors from {path}.',

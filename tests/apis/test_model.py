@@ -7,6 +7,7 @@ from mmengine.config import Config
 from nclr_mm.apis import init_model
 
 CONFIG = 'configs/nclr/nclr_minkunet-small_spconv_lite0_1xb1-8000i_sim-streets.py'
+BIAS = 'calib_head.point_in.bias'
 
 
 @pytest.fixture(scope='module')
@@ -52,6 +53,12 @@ def test_half_precision_is_widened(saved, repo, tmp_path):
             lambda s: s.update({'calib_head.point_in.bias': torch.zeros(1)}),
             'has 1 tensors of another shape, first calib_head.point_in.bias',
         ),
+        (
+            lambda s: s.update({BIAS: torch.full_like(s[BIAS], float('nan'))}),
+            f'has 1 tensors of other kinds of numbers, or not finite, first {BIAS}',
+        ),
+        (lambda s: s.update({BIAS: s[BIAS].to(torch.complex64)}), f'or not finite, first {BIAS}'),
+        (lambda s: s.update({BIAS: s[BIAS].to_sparse()}), f'or not finite, first {BIAS}'),
     ],
 )
 def test_weights_that_do_not_fit(spoil, message, saved, repo, tmp_path):

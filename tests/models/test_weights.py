@@ -1,5 +1,7 @@
 """Image weights load completely or stop the run; the neck against plain torch."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 from mmdet3d.registry import MODELS
@@ -73,6 +75,23 @@ def test_unfit_files_are_refused(tmp_path, published):
     part = {k: v for k, v in published.items() if k != 'layer3.0.conv1.weight'}
     torch.save(part, path)
     with pytest.raises(ValueError, match=r'1 of 100 .* layer3\.0\.conv1\.weight'):
+        resnet(path).init_weights()
+    torch.save(published | {'layer3.0.conv1.weight': 1, 7: torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r'1 of 100 .* layer3\.0\.conv1\.weight'):
+        resnet(path).init_weights()
+    infinite = torch.full_like(published['layer3.0.conv1.weight'], float('inf'))
+    torch.save(published | {'layer3.0.conv1.weight': infinite}, path)
+    with pytest.raises(
+        ValueError, match=r'other\.pth: the tensor layer3\.0\.conv1\.weight is not fi'
+    ):
+        resnet(path).init_weights()
+    torch.save(dict(published, args=Namespace()), path)
+    with pytest.raises(
+        ValueError, match=r'other\.pth cannot be read as weights without running code'
+    ):
+        resnet(path).init_weights()
+    path.write_text('weights')
+    with pytest.raises(ValueError, match=r'other\.pth .* or is no file of torch\.save'):
         resnet(path).init_weights()
 
 
