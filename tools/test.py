@@ -9,6 +9,7 @@ from mmengine.config import Config
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.engine.command_line import (
     add_run_arguments,
+    build_loops,
     build_runner,
     load_config,
     report_disk_failure,
@@ -56,6 +57,7 @@ def main() -> None:
         runner = build_runner(cfg)
         if args.checkpoint is None:  # the runner initialises a model only to train it
             unwrapped_model(runner).init_weights()
+        build_loops(runner, 'test')
         runner.test()
 
     report_disk_failure(test, cfg.work_dir)

@@ -11,6 +11,7 @@ import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.compat.mmengine_saving import newest_checkpoint
 from nclr_mm.engine.command_line import (
     add_run_arguments,
+    build_loops,
     build_runner,
     load_config,
     report_disk_failure,
@@ -74,7 +75,13 @@ def prepare(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = report_user_errors(lambda: prepare(args))
-    report_disk_failure(lambda: build_runner(cfg).train(), cfg.work_dir)
+
+    def train() -> None:
+        runner = build_runner(cfg)
+        build_loops(runner, 'train', 'val')
+        runner.train()
+
+    report_disk_failure(train, cfg.work_dir)
 
 
 if __name__ == '__main__':

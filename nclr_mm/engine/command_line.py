@@ -27,6 +27,7 @@ __all__ = [
     'Home',
     'add_run_arguments',
     'build_dataset',
+    'build_loops',
     'build_runner',
     'home_of',
     'load_config',
@@ -236,6 +237,23 @@ def build_runner(cfg: Config) -> Runner:
         )
         cfg.visualizer.vis_backends = kept
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def build_loops(runner: Runner, *names: str) -> None:
+    """Build loops of a runner, with their data; end the program with one sentence where these fail.
+
+    The runner itself would build them when it starts, and end with a traceback.
+
+    Args:
+        runner: mmengine's, or one of its kind.
+        names: ``train``, ``val`` or ``test``, in the order in which the runner builds them.
+    """
+    try:
+        for name in names:
+            getattr(runner, f'{name}_loop')
+    except (FileNotFoundError, ValueError) as error:
+        print(f'{Path(sys.argv[0]).name}: {error}', file=sys.stderr)
+        sys.exit(2)
 
 
 def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:

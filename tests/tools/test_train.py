@@ -98,3 +98,23 @@ def test_errors_of_the_user_are_one_sentence(
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('tool', 'loader'), [('train.py', 'train'), ('train.py', 'val'), ('test.py', 'test')]
+)
+def test_data_that_are_not_there(run, folder, tool, loader):
+    """One sentence, before the first step."""
+    config = (folder / 'tiny.py').read_text()
+    config += '\nval_dataloader, val_cfg, val_evaluator = test_dataloader, dict(), test_evaluator\n'
+    config += (
+        "calibration = dict(type='CalibrationDataset', data_root='data', ann_file='infos.pkl')\n"
+    )
+    config += f'{loader}_dataloader = dict({loader}_dataloader, dataset=calibration)\n'
+    (folder / 'tiny.py').write_text(config)
+    done = run(tool, 'tiny.py')
+    assert done.returncode == 2
+    sentence = 'The info file data/infos.pkl is missing; it is made by'
+    (line,) = (line for line in done.stderr.splitlines() if sentence in line)
+    assert line.startswith(f'{tool}: ') and 'Traceback' not in done.stderr
+    assert not list(folder.glob('work_dirs/*/*.pth'))
