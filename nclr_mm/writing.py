@@ -38,7 +38,10 @@ def write_whole(path: str | os.PathLike, content: bytes) -> Path:
             target.write_bytes(content)
             return path
         try:
-            partial.write_bytes(content)
+            with partial.open('wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # or the name could be on the disk before the content
             if target.is_file():
                 shutil.copymode(target, partial)
             os.replace(partial, target)

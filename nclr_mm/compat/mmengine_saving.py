@@ -1,11 +1,11 @@
 """mmengine: a run that is killed while it saves cannot be resumed.
 
 Fault: the local backend writes checkpoints, and what `mmengine.dump` writes, under their final
-names, so that a half-written one looks like a whole one; so does `Config.dump`. `last_checkpoint`,
-by which a run is resumed, is emptied and then written; it holds a path as it was, so that a folder
-that was moved is not resumed either. Checkpoints that are to go, the best one too, are removed
-before the one in their place is saved: with `max_keep_ckpts=1`, a run that ends between the two
-leaves none.
+names, so that a half-written one looks like a whole one; so do `Config.dump` and the backend of
+pictures, which does not notice a full disk either. `last_checkpoint`, by which a run is resumed, is
+emptied and then written; it holds a path as it was, so that a folder that was moved is not resumed
+either. Checkpoints that are to go, the best one too, are removed before the one in their place is
+saved: with `max_keep_ckpts=1`, a run that ends between the two leaves none.
 
 Files are written beside, then renamed. Where `last_checkpoint` names no file, the newest checkpoint
 of the folder is taken. What is to go goes last, so that the disk must hold one checkpoint more.
@@ -18,13 +18,16 @@ import os
 import re
 from pathlib import Path
 
+import cv2
 import mmengine.runner
+import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.fileio.backends import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
+from mmengine.visualization.vis_backend import LocalVisBackend, force_init_env
 
 __all__ = ['apply', 'newest_checkpoint', 'put']
 
@@ -66,6 +69,14 @@ def dump_config(self: Config, file: str | Path | None = None) -> str | None:
         return _dump_config(self, file)  # other forms go through the backend
     put(LocalBackend(), self.pretty_text.encode(), file)
     return None
+
+
+def add_image(
+    self: LocalVisBackend, name: str, image: np.ndarray, step: int = 0, **kwargs: object
+) -> None:
+    """Write an RGB picture (H, W, 3) of uint8 to ``<name>_<step>.png``, at once."""
+    _, content = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    put(LocalBackend(), content.tobytes(), Path(self._img_save_dir, f'{name}_{step}.png'))
 
 
 def newest_checkpoint(path: str) -> str | None:
@@ -166,6 +177,8 @@ def apply() -> None:
     if 'open(filepath' in inspect.getsource(LocalBackend.put):
         LocalBackend.put = put
         LocalBackend.put_text = put_text
+    if 'imwrite' in inspect.getsource(LocalVisBackend.add_image):
+        LocalVisBackend.add_image = force_init_env(add_image)
     if 'open(file' in inspect.getsource(Config.dump):
         Config.dump = dump_config
     if 'open(save_file' in inspect.getsource(CheckpointHook._save_checkpoint_with_step):

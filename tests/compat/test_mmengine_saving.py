@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import mmengine
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -21,6 +23,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.registry import Registry
 from mmengine.runner import Runner, runner, save_checkpoint
+from mmengine.visualization import LocalVisBackend
 from torch import nn
 
 from nclr_mm.compat.mmengine_saving import newest_checkpoint
@@ -114,6 +117,24 @@ def killed(number):
 os.fsync = killed
 LocalBackend().put(b'x' * size, path)
 """
+
+
+def test_pictures_are_written_so(tmp_path, small_files, monkeypatch):
+    """Oracle: mmengine's backend, which says nothing of a picture that it lost."""
+    noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    part = noise[:50, :60]
+    monkeypatch.setattr('mmengine.registry.VISBACKENDS', Registry('own'))
+    theirs = own('visualization.vis_backend').LocalVisBackend(str(tmp_path / 'theirs'))
+    ours = LocalVisBackend(str(tmp_path / 'ours'))
+    for backend in (theirs, ours):
+        backend.add_image('a', part, step=3)
+    theirs.add_image('b', noise)
+    with pytest.raises(OSError, match=r'b_0\.png'):
+        ours.add_image('b', noise)
+    folders = [tmp_path / name / 'vis_image' for name in ('theirs', 'ours')]
+    assert [[p.name for p in folder.iterdir()] for folder in folders] == [['a_3.png']] * 2
+    for folder in folders:
+        np.testing.assert_array_equal(cv2.imread(str(folder / 'a_3.png'))[..., ::-1], part)
 
 
 def test_killed_before_the_name_is_given(tmp_path):
