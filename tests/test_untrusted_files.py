@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from nclr_mm.apis import init_model
+from nclr_mm.calibration import KeptMatches, read_drive, read_rig
+from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.datasets.scans import read_scan
 from tests.apis.seeing_model import CAM2IMG, image, scan
 from tests.crafted import Boom
@@ -173,4 +175,29 @@ def test_scans_in_npy(tmp_path, mark):
     np.save(tmp_path / 'scan.npy', np.array([Boom(mark)], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r'scan\.npy'):
         read_scan(tmp_path / 'scan.npy')
+    assert not mark.exists()
+
+
+def test_the_state_of_a_rig(tmp_path, mark):
+    path = tmp_path / 'state.npz'
+    np.savez(path, header=np.array([Boom(mark)], dtype=object))
+    with pytest.raises(ValueError, match=r'state\.npz is not a state of an earlier calibration'):
+        KeptMatches().load(path, {})
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    'read',
+    [
+        read_rig,
+        lambda path: read_drive(path, ['0'], ['front']),
+        lambda path: CalibrationDataset(ann_file=str(path)),
+    ],
+    ids=['rig', 'drive', 'infos'],
+)
+def test_yaml(read, tmp_path, mark):
+    path = tmp_path / 'crafted.yaml'
+    path.write_text(f'!!python/object/apply:os.mkdir [{mark}]\n')
+    with pytest.raises(ValueError, match=r'crafted\.yaml (is not readable|cannot be read)'):
+        read(path)
     assert not mark.exists()
