@@ -38,10 +38,8 @@ def write_whole(path: str | os.PathLike, content: bytes) -> Path:
             target.write_bytes(content)
             return path
         try:
-            with partial.open('wb') as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # or the name could be on the disk before the content
+            # Not synchronised, unlike checkpoints: there may be ten thousands of small files.
+            partial.write_bytes(content)
             if target.is_file():
                 shutil.copymode(target, partial)
             os.replace(partial, target)
