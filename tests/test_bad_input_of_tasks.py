@@ -311,7 +311,7 @@ for name, (labels, message) in LABELS.items():
 
 # Boxes.
 
-BOX = 'sample 1: bbox_3d of object 0 must be 7 finite numbers'
+BOX = 'the sample 1: bbox_3d of object 0 must be 7 finite numbers'
 
 for entry, (value_name, value) in itertools.product(range(7), VALUES.items()):
 
