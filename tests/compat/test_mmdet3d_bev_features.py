@@ -20,9 +20,11 @@ SCRIPT = f"""
 {DATA}
 from mmdet3d.models.middle_encoders.voxel_set_abstraction import bilinear_interpolate_torch
 found = bilinear_interpolate_torch(inputs, x, y)
-grads = [torch.autograd.grad(found, inputs, share, retain_graph=True)[0] for _ in range(20)]
-torch.save(dict(found=found.detach(), grad=grads[0]), 'theirs.pth')
-assert all(torch.equal(grad, grads[0]) for grad in grads), 'not the same'
+gradient = lambda: torch.autograd.grad(found, inputs, share, retain_graph=True)[0]
+first = gradient()
+torch.save(dict(found=found.detach(), grad=first), 'theirs.pth')
+# Where another program has one of the cores, the threads seldom meet.
+assert all(torch.equal(gradient(), first) for _ in range(500)), 'not the same'
 """
 
 
