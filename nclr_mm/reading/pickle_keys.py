@@ -164,17 +164,13 @@ class _Scan:
                 at += _NOTHING[code]
             elif code in _TAKEN:
                 self._pop()
-            elif code in _REPLACED:
+            elif code in _REPLACED or (code == _NEW and self.of_torch):
                 self._pop()
                 self._pop()
                 stack.append(_LIGHT)
             elif code == _STOP:
                 return at
             elif code == _PERSISTENT and self.of_torch:
-                self._pop()
-                stack.append(_LIGHT)
-            elif code == _NEW and self.of_torch:
-                self._pop()
                 self._pop()
                 stack.append(_LIGHT)
             else:
