@@ -26,6 +26,7 @@ from . import (  # noqa: E402
     mmengine_saving,
     mmengine_zero,
     nuscenes_no_boxes,
+    spconv_cpu_algorithm,
     spconv_cpu_backward,
     spconv_cpu_scatter,
     spconv_indices,
@@ -35,6 +36,7 @@ from . import (  # noqa: E402
 WORKAROUNDS = (
     spconv_triton_name,
     nuscenes_no_boxes,
+    spconv_cpu_algorithm,
     spconv_cpu_backward,
     spconv_cpu_scatter,
     spconv_indices,
