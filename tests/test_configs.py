@@ -32,8 +32,9 @@ def test_every_config_builds(path):
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
     METRICS.build(cfg.val_evaluator)
-    for hook in cfg.custom_hooks:
+    for hook in (*cfg.custom_hooks, *cfg.default_hooks.values()):
         HOOKS.build(hook)
+    assert cfg.default_hooks.loaded_weights.modules == ['backbone']
     backend = cfg.model.backbone.get('sparseconv_backend', 'spconv')  # a VoxelNet has no choice
     if backend == 'torchsparse' and find_spec('torchsparse') is None:
         with pytest.raises(ImportError, match='needs the package torchsparse'):

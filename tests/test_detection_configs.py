@@ -108,8 +108,8 @@ def test_official_leaves(path):
     assert cfg.val_dataloader.dataset.type == cfg.test_dataloader.dataset.type == data.type
     assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'KittiDetectionMetric'
     METRICS.build(cfg.val_evaluator)
-    for hook in cfg.custom_hooks:
-        HOOKS.build(hook)
+    for hook in cfg.default_hooks.values():
+        HOOKS.build(hook) if 'type' in hook else None
     assert cfg.default_hooks.checkpoint.interval == 1  # something to resume from
     assert cfg.auto_scale_lr.base_batch_size == 8 * batches.batch_size
 
@@ -153,7 +153,7 @@ def test_pretraining_fills_the_network(path):
     cfg = Config.fromfile(path)
     model = MODELS.build(cfg.model).state_dict()
     METRICS.build(cfg.val_evaluator)
-    (hook,) = [HOOKS.build(hook) for hook in cfg.custom_hooks]
+    hook = HOOKS.build(cfg.default_hooks.loaded_weights)
     (name,) = [n for n in PRETRAINED if path.stem.endswith(f'_{n}')] or ['kitti-3d-3class']
     pretraining = Config.fromfile(CONFIGS / PRETRAINED[name])
     given = MODELS.build(pretraining.model).state_dict()

@@ -38,7 +38,8 @@ def test_every_config_builds_and_fits_its_data(path):
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
     METRICS.build(cfg.val_evaluator)
-    loaded, fit = (HOOKS.build(hook) for hook in cfg.custom_hooks)
+    (fit,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
+    loaded = HOOKS.build(cfg.default_hooks.loaded_weights)
     assert loaded.modules == ('backbone',) and type(fit).__name__ == 'ClassFitHook'
     labels = LABELS[cfg.train_dataloader.dataset.type]
     head = cfg.model.decode_head

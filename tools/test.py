@@ -12,7 +12,7 @@ from nclr_mm.engine.command_line import (
     build_loops,
     build_runner,
     load_config,
-    report_disk_failure,
+    report_run_failure,
     report_user_errors,
     require_checkpoint,
 )
@@ -60,7 +60,7 @@ def main() -> None:
         build_loops(runner, 'test')
         runner.test()
 
-    report_disk_failure(test, cfg.work_dir)
+    report_run_failure(test, cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from nclr_mm.engine.command_line import (
     build_loops,
     build_runner,
     load_config,
-    report_disk_failure,
+    report_run_failure,
     report_user_errors,
     require_checkpoint,
 )
@@ -81,7 +81,7 @@ def main() -> None:
         build_loops(runner, 'train', 'val')
         runner.train()
 
-    report_disk_failure(train, cfg.work_dir)
+    report_run_failure(train, cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,8 @@ default_hooks = dict(
     exact_resume=dict(type='ExactResumeHook'),
     finite_gradients=dict(type='FiniteGradientsHook'),
     left_out_counts=dict(type='LeftOutCountsHook'),
+    # What load_from gave to the model: an error unless the backbone, or to test, all is complete.
+    loaded_weights=dict(type='LoadedWeightsHook', modules=['backbone']),
 )
 
 env_cfg = dict(

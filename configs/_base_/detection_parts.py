@@ -6,6 +6,10 @@ detection_hooks = dict(
     exact_resume=dict(type='ExactResumeHook'),
     finite_gradients=dict(type='FiniteGradientsHook'),
     left_out_counts=dict(type='LeftOutCountsHook'),
+    # load_from must fill all that NCLR pretrains.
+    loaded_weights=dict(
+        type='LoadedWeightsHook', modules=['voxel_encoder', 'middle_encoder', 'backbone', 'neck']
+    ),
 )
 randomness = dict(seed=0)
 

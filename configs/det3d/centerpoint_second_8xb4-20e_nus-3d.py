@@ -63,9 +63,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 
-default_hooks = _base_.detection_hooks
-
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains, which has the prefix pts_ here.
 pretrained = ['pts_voxel_encoder', 'pts_middle_encoder', 'pts_backbone', 'pts_neck']
-custom_hooks = [dict(type='LoadedWeightsHook', modules=pretrained, prefix='pts_')]
+loaded_weights = dict(type='LoadedWeightsHook', modules=pretrained, prefix='pts_')
+default_hooks = dict(_base_.detection_hooks, loaded_weights=loaded_weights)

@@ -29,6 +29,3 @@ auto_scale_lr = dict(base_batch_size=16)
 default_hooks = _base_.detection_hooks
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
-# load_from must fill all that NCLR pretrains.
-pretrained = ['voxel_encoder', 'middle_encoder', 'backbone', 'neck']
-custom_hooks = [dict(type='LoadedWeightsHook', modules=pretrained)]

@@ -8,4 +8,4 @@ _base_ = [
 
 # load_from must fill all that NCLR pretrains.
 pretrained = ['voxel_encoder', 'middle_encoder', 'backbone', 'neck']
-custom_hooks = [dict(type='LoadedWeightsHook', modules=pretrained)]
+default_hooks = dict(loaded_weights=dict(modules=pretrained))

@@ -199,25 +199,44 @@ def read_drive(
     return poses
 
 
+# Values that the aliases of a YAML file may stand for; more than a thousand cameras have.
+_MOST_ALIASED = 100_000
+
+
 class _Plain(yaml.SafeLoader):
-    """Safe YAML without aliases, and whose mappings may not have a key twice.
+    """Safe YAML whose mappings may not have a key twice, and whose aliases stand for little.
 
     Of a key that is there twice the last would silently win. Some hundred bytes of aliases to lists
-    of aliases stand for more than a memory holds; calibrations need none.
+    of aliases stand for more than a memory holds.
     """
 
+    def __init__(self, stream) -> None:
+        super().__init__(stream)
+        self._sizes: dict[yaml.Node, int] = {}  # values, with what aliases stand for
+        self._aliased = 0
+
     def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            alias = self.peek_event()
-            raise ValueError(
-                f'line {alias.start_mark.line + 1} has the alias *{alias.anchor}; expected the '
-                'value itself'
-            )
-        return super().compose_node(parent, index)
+        alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
+        node = super().compose_node(parent, index)
+        if alias is None:
+            content = node.value if isinstance(node, yaml.CollectionNode) else ()
+            if isinstance(node, yaml.MappingNode):
+                content = [part for pair in content for part in pair]
+            self._sizes[node] = 1 + sum(self._sizes[part] for part in content)
+            return node
+        where = f'line {alias.start_mark.line + 1} has the alias *{alias.anchor}'
+        if node not in self._sizes:
+            raise ValueError(f'{where} in what it stands for')
+        self._aliased += self._sizes[node]
+        if self._aliased > _MOST_ALIASED:
+            raise ValueError(f'{where}, with which aliases stand for over {_MOST_ALIASED} values')
+        return node
 
     def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        _check_unique(keys)
+        merge = 'tag:yaml.org,2002:merge'  # "<<": what it brings the mapping's own keys may replace
+        _check_unique(
+            [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != merge]
+        )
         return super().construct_mapping(node, deep)
 
 

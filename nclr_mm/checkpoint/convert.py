@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nclr_mm.reading import CheckpointError, load_checkpoint
+from nclr_mm.reading import load_checkpoint
 from nclr_mm.writing import write_whole
 
 from .layouts import block_depths, from_openpcdet, to_openpcdet
@@ -79,24 +77,9 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'{path} does not exist; expected a checkpoint.')
-    no_checkpoint = f'{path} is not a checkpoint of torch.save, or is cut off.'
     if not looks_like_checkpoint(path):
-        raise ValueError(no_checkpoint)
-    try:
-        content = load_checkpoint(path, 'cpu')
-    except CheckpointError:
-        raise
-    except Exception as error:  # what is no pickle may raise anything
-        found = re.search(
-            r'[Uu]nsupported (?:GLOBAL|(?:global|class)\S*(?: GLOBAL)?) (\S+)', str(error)
-        )
-        if not isinstance(error, pickle.UnpicklingError) or not found:
-            raise ValueError(no_checkpoint) from error
-        raise ValueError(
-            f'{path} holds more than tensors and plain values ({found[1]}), and reading it would '
-            'run code that it brings along. If you trust it, load it once with torch.load(path, '
-            f'weights_only=False), save dict({key}=...) alone and convert that file.'
-        ) from error
+        raise ValueError(f'{path} is not a checkpoint of torch.save.')
+    content = load_checkpoint(path, 'cpu')
     if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
         fields = type(content).__name__
         if isinstance(content, Mapping):

@@ -3,7 +3,9 @@
 Fault: `torch.load` reads with `weights_only=True` by default since torch 2.6 and then refuses
 classes it does not know. mmengine's runner stores its message hub in every checkpoint: its
 `HistoryBuffer`s hold numpy arrays and scalars, and their methods as `getattr(HistoryBuffer, name)`.
-So does the state of `OneCycleLR` with its two shapes of the rise and fall.
+So does the state of `OneCycleLR` with its two shapes of the rise and fall. A dataset's metainfo is
+kept as the config has it, with `ConfigDict`s where it nests dicts, as mmdet3d's of SemanticKITTI.
+`argparse.Namespace`, which is no more than its attributes, holds the settings in DINO's files.
 
 The protection stays on: only these classes are added to torch's list. `getattr` itself would let a
 crafted file reach any attribute of any listed class, so it is replaced by a function that gives
@@ -20,6 +22,7 @@ loaders ask for it, and take no file that would take more memory than it holds (
 Holds for: mmengine up to 0.10.7, torch 2.6 and later.
 """
 
+from argparse import Namespace
 from math import prod
 from pickle import UnpicklingError
 from types import ModuleType
@@ -93,6 +96,13 @@ def _scalar(dtype: object, raw: object) -> np.generic:
     return np.frombuffer(raw, dtype.dtype)[0]
 
 
+def _plain_dict(content: object) -> dict:
+    """Stand-in for mmengine's `ConfigDict`: a plain dict of what it holds."""
+    if type(content) is not dict:
+        raise UnpicklingError(f'a ConfigDict is made of {type(content).__name__}')
+    return content
+
+
 def _no_bytes() -> bytes:
     """Stand-in for `bytes`: the content of an array of none."""
     return b''
@@ -101,7 +111,8 @@ def _no_bytes() -> bytes:
 def _safe_globals() -> list:
     names = [*_METHODS, (_known_method, 'builtins.getattr')]
     names += [(_Numbers, 'numpy.ndarray'), (_NumberType, 'numpy.dtype')]
-    names += [(_no_bytes, 'builtins.bytes')]
+    names += [(_no_bytes, 'builtins.bytes'), Namespace]
+    names += [(_plain_dict, 'mmengine.config.config.ConfigDict')]
     # `numpy.core` became `numpy._core` in numpy 2; a checkpoint of either may be loaded.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         names += [(_reconstruct, f'{module}._reconstruct'), (_scalar, f'{module}.scalar')]

@@ -4,11 +4,13 @@ Fault: the local backend writes checkpoints, and what `mmengine.dump` writes, un
 names, so that a half-written one looks like a whole one; so do `Config.dump` and the backend of
 pictures, which does not notice a full disk either. `last_checkpoint`, by which a run is resumed, is
 emptied and then written; it holds a path as it was, so that a folder that was moved is not resumed
-either. Checkpoints that are to go, the best one too, are removed before the one in their place is
-saved: with `max_keep_ckpts=1`, a run that ends between the two leaves none.
+either, and a copy resumes the original, whose best checkpoint it removes. Checkpoints that are to
+go, the best one too, are removed before the one in their place is saved: with `max_keep_ckpts=1`, a
+run that ends between the two leaves none.
 
 Files are written beside, then renamed. Where `last_checkpoint` names no file, the newest checkpoint
-of the folder is taken. What is to go goes last, so that the disk must hold one checkpoint more.
+of the folder is taken. What is to go goes last, so that the disk must hold one checkpoint more, and
+of the run's own folder.
 
 Holds for: mmengine up to 0.10.7.
 """
@@ -82,14 +84,15 @@ def add_image(
 def newest_checkpoint(path: str) -> str | None:
     """The checkpoint that a run in the folder goes on from; None, if there is none.
 
-    That which ``last_checkpoint`` names, if it is there, else that of the folder with the highest
-    number.
+    That which ``last_checkpoint`` names: that of this name in the folder, which may be a copy, else
+    where it says. If there is none, that of the folder with the highest number.
     """
     folder = Path(path)
     pointer = folder / 'last_checkpoint'
     named = pointer.read_text().strip() if pointer.is_file() else ''
-    if named and Path(named).is_file():
-        return named
+    for path in (folder / Path(named).name, Path(named)) if named else ():
+        if path.is_file():
+            return str(path)
     found = {}
     for file in folder.glob('*.pth'):
         match = _CHECKPOINT.fullmatch(file.name)
@@ -166,9 +169,14 @@ def save_best_checkpoint(self: CheckpointHook, runner: Runner, metrics: dict) ->
         _save_best_checkpoint(self, runner, metrics)
     finally:
         paths.update({name: paths[name] or before[name] for name in names})
-    kept = [paths[name] for name in names]
+    kept = [os.path.basename(paths[name] or '') for name in names]
     for path in before.values():
-        if path and path not in kept and _remove(self, path):
+        name = os.path.basename(path or '')
+        if not name or name in kept:
+            continue
+        # In a copy of a folder, the path is still that of the run whose folder was copied.
+        path = self.file_backend.join_path(self.out_dir, name)
+        if _remove(self, path):
             runner.logger.info(f'The previous best checkpoint {path} is removed')
 
 

@@ -73,7 +73,8 @@ class ChecksInfos:
                 check_rigid(camera['lidar2cam'], f'{where}: lidar2cam of {name}')
             for key in ('cam2img', 'lidar2img'):  # 3x3 or, with a fourth column, 4x4
                 _check_finite(camera.get(key, 0), f'{where}: {key} of {name}')
-        _check_finite(info.get('plane') or 0, f'{where}: plane')
+        if info.get('plane') is not None:
+            _check_finite(info['plane'], f'{where}: plane')
         for number, instance in enumerate(info.get('instances') or ()):
             label = instance['bbox_label_3d']
             if label not in self.label_mapping:

@@ -20,6 +20,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint import looks_like_checkpoint
+from ..reading import CheckpointError
 from ..writing import UnwritableError
 from .distributed import prepare_cpu_processes
 
@@ -34,7 +35,7 @@ __all__ = [
     'make_folder',
     'override',
     'read_config',
-    'report_disk_failure',
+    'report_run_failure',
     'report_unwritable',
     'report_user_errors',
     'require_checkpoint',
@@ -256,8 +257,8 @@ def build_loops(runner: Runner, *names: str) -> None:
         sys.exit(2)
 
 
-def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:
-    """Run to the end; where a disk, or a file of the results, fails, end with one sentence.
+def report_run_failure(run: Callable[[], object], work_dir: str) -> None:
+    """Run to the end; where a disk, a file of the results or a checkpoint fails, say so and end.
 
     That holds for files of the log, too: a line that cannot be written ends the run. Other errors
     of other files, as of a data set, keep their traceback.
@@ -270,6 +271,9 @@ def report_disk_failure(run: Callable[[], object], work_dir: str) -> None:
     logging.FileHandler.handleError = _raise_of_disk
     try:
         run()
+    except CheckpointError as error:
+        print(f'{Path(sys.argv[0]).name}: {error}', file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         reason = _reason_of_disk(error, work_dir)
         if reason is None:

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ..reading import CheckpointError, load_checkpoint
+from ..reading import CheckpointError, NoCheckpointError, load_checkpoint
 
 #: What published checkpoints wrap their weights in (DINO, mmengine, timm, plain torch).
 _CONTAINERS = ('state_dict', 'teacher', 'student', 'model')
@@ -58,33 +58,25 @@ class CompletePretrained:
         """Load the weights into ``module``."""
         path = Path(self.checkpoint)
         if not path.is_file():
-            raise FileNotFoundError(
+            raise NoCheckpointError(
                 f'Image weights {path} do not exist; put the file there or name another with '
                 '--cfg-options model.img_backbone.init_cfg.checkpoint=FILE '
                 '(docs/configs.md tells which files fit).'
             )
-        try:
-            checkpoint = load_checkpoint(path, 'cpu')
-        except CheckpointError:
-            raise
-        except Exception as error:  # what is no pickle may raise anything
-            raise ValueError(
-                f'{path} cannot be read as weights without running code of it, or is no file of '
-                f'torch.save: {" ".join(str(error).split())[-300:]}'
-            ) from error
+        checkpoint = load_checkpoint(path, 'cpu')
         own = module.state_dict()
         # Files from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
         wanted = {name for name in own if not name.endswith('num_batches_tracked')}
         found = find_backbone_weights(checkpoint, set(own)) if isinstance(checkpoint, dict) else {}
         unfit = [n for n in sorted(wanted) if n not in found or found[n].shape != own[n].shape]
         if unfit:
-            raise ValueError(
+            raise CheckpointError(
                 f'{path} does not hold the weights of {type(module).__name__}: {len(unfit)} of '
                 f'{len(wanted)} tensors are missing or of another shape, first {unfit[0]}.'
             )
         odd = [name for name in sorted(found) if not found[name].isfinite().all()]
         if odd:
-            raise ValueError(f'{path}: the tensor {odd[0]} is not finite.')
+            raise CheckpointError(f'{path}: the tensor {odd[0]} is not finite.')
         module.load_state_dict(found, strict=False)
         print_log(
             f'Loaded {len(wanted)} of {len(wanted)} image backbone tensors from {path}.',

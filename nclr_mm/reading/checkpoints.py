@@ -9,6 +9,8 @@ call), and hashes keys without end.
 from __future__ import annotations
 
 import os
+import re
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -18,14 +20,22 @@ from torch import Tensor
 from .archives import check_archive
 from .pickle_keys import check_keys
 
-__all__ = ['CheckpointError', 'load_checkpoint']
+__all__ = ['CheckpointError', 'NoCheckpointError', 'load_checkpoint']
 
 # Of the form before zip archives: its mark, version and system, the content, the storages' names.
 _OLD_PICKLES = 5
+# Bytes that a file's tensors may have beyond its storages; `meshgrid` and `expand` make such.
+_SPREAD = 2**28
+_UNSUPPORTED = re.compile(r'[Uu]nsupported (?:GLOBAL|(?:global|class)\S*(?: GLOBAL)?) (\S+)')
+_WHY = re.compile(r'WeightsUnpickler error:\s*(.+)')
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint, or holds less than it would take in memory; the message names it."""
+    """A file is no checkpoint, or none that is read or that fits; the message names the file."""
+
+
+class NoCheckpointError(CheckpointError, FileNotFoundError):
+    """There is no such file; the message names it."""
 
 
 def load_checkpoint(file: str | os.PathLike | IO[bytes], map_location: Any = None) -> Any:
@@ -36,22 +46,40 @@ def load_checkpoint(file: str | os.PathLike | IO[bytes], map_location: Any = Non
         map_location: as of `torch.load`.
 
     Raises:
-        CheckpointError: if it is cut off, or holds less than it would take in memory.
-        pickle.UnpicklingError: if it holds more than tensors and what is on torch's list, or keys
-            that would take for ever to hash.
+        CheckpointError: if it is none, is cut off, holds more than tensors, plain values and what
+            is on torch's list, or less than it would take in memory.
+        OSError: if it cannot be read.
     """
     if isinstance(file, str | os.PathLike):
-        name = str(file)
         with open(file, 'rb') as opened:
-            room = _check_file(opened, name)
-    else:
-        name = getattr(file, 'name', 'the file')
-        start = file.tell()
+            return load_checkpoint(opened, map_location)
+    name = str(getattr(file, 'name', 'the file'))
+    start = file.tell()
+    try:
         room = _check_file(file, name)
         file.seek(start)
-    content = torch.load(file, map_location=map_location, weights_only=True)
+        content = torch.load(file, map_location=map_location, weights_only=True)
+    except (CheckpointError, OSError):
+        raise
+    except Exception as error:  # what is no pickle may raise anything
+        raise CheckpointError(_describe(error, name)) from error
     _check_tensors(content, name, room)
     return content
+
+
+def _describe(error: Exception, name: str) -> str:
+    """One sentence for an error of reading; torch's own are a page that advises to trust."""
+    text = str(error)
+    if refused := _UNSUPPORTED.search(text):
+        return (
+            f'{name} holds more than tensors and plain values ({refused[1].strip(".")}), and '
+            'reading it would run code that it brings along. If you trust it, load it once with '
+            'torch.load(path, weights_only=False), and save the fields that hold tensors alone.'
+        )
+    if why := _WHY.search(text):
+        return f'{name} holds what is not read from a file without trust in it: {why[1].strip()}'
+    reason = ' '.join(text.split())[:200] or type(error).__name__
+    return f'{name} is not a checkpoint of torch.save, or is cut off: {reason}.'
 
 
 def _check_file(file: IO[bytes], name: str) -> int:
@@ -84,10 +112,14 @@ def _check_tensors(content: object, file: str, room: int) -> None:
     """
     storages: dict[int, int] = {}  # bytes by address
     seen: set[int] = set()  # what is there twice may be there without end
+    spread = 0
     left = [('', content)]
     while left:
         name, value = left.pop()
+        if id(value) in seen:
+            continue
         if isinstance(value, Tensor):
+            seen.add(id(value))
             if value.layout == torch.sparse_coo:
                 left += [(name, value._indices()), (name, value._values())]
                 continue
@@ -98,14 +130,16 @@ def _check_tensors(content: object, file: str, room: int) -> None:
                 )
             storage = value.untyped_storage()
             size = value.numel() * value.element_size()
-            if size > storage.nbytes():
+            spread += max(size - storage.nbytes(), 0)
+            if spread > _SPREAD:
                 raise CheckpointError(
                     f'{file}: the tensor {name} of the shape {tuple(value.shape)} takes {size} '
                     f'bytes, of which the file has {storage.nbytes()}.'
                 )
             storages[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+        elif isinstance(value, Mapping | Namespace | list | tuple):
             seen.add(id(value))
+            value = vars(value) if isinstance(value, Namespace) else value
             pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
             left += [(key if isinstance(key, str) else name, item) for key, item in pairs]
     if sum(storages.values()) > room:

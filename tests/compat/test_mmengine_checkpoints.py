@@ -8,13 +8,18 @@ import pickle
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from pathlib import Path
 
+import mmdet3d
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 import nclr_mm  # noqa: F401 (applies the workaround)
@@ -108,6 +113,20 @@ def test_a_run_of_one_cycle_resumes(shape, tmp_path):
     )
     resumed.train()
     torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict())
+
+
+def test_metainfo_of_mmdet3ds_configs(tmp_path):
+    """Theirs nests dicts, which are `ConfigDict`s of mmengine in the checkpoint of a run."""
+    config = Config.fromfile(
+        Path(mmdet3d.__file__).parent / '.mim/configs/_base_/datasets/semantickitti.py'
+    )
+    meta = config.train_dataloader.dataset.metainfo
+    assert type(meta.seg_label_mapping) is ConfigDict
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(dict(meta=dict(dataset_meta=meta), state_dict={}), path)
+    found = CheckpointLoader.load_checkpoint(str(path))['meta']['dataset_meta']
+    assert found == meta.to_dict()
+    assert type(found) is type(found['seg_label_mapping']) is dict
 
 
 def test_statistics_work_after_loading(tmp_path):
@@ -209,6 +228,9 @@ def state(dtype, shape=(1,), raw=ADDRESS) -> Made:
         state(FLOATS, (1,) * 65),
         state(FLOATS, 1),
         Made(bytes, 2**40),
+        Made(ConfigDict, [('a', 1)]),
+        Made(ConfigDict, {}, {}),
+        Made(Namespace, {}),
     ],
 )
 def test_bytes_are_never_taken_for_addresses(crafted, tmp_path):

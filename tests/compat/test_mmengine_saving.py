@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,12 +157,13 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_the_named_checkpoint_is_taken(run):
-    (run / 'last_checkpoint').write_text(f'{run}/iter_9.pth\n')
+@pytest.mark.parametrize('folder', ['{}', '/elsewhere'], ids=['here', 'a copy'])
+def test_the_named_checkpoint_is_taken(run, folder):
+    (run / 'last_checkpoint').write_text(f'{folder.format(run)}/iter_9.pth\n')
     assert newest_checkpoint(str(run)) == f'{run}/iter_9.pth'
 
 
-@pytest.mark.parametrize('content', [None, '', '/elsewhere/iter_9.pth', '{}/iter_3.pth', '{}'])
+@pytest.mark.parametrize('content', [None, '', '/elsewhere/iter_3.pth', '{}/iter_3.pth', '{}'])
 def test_else_the_newest(run, content):
     if content is not None:
         (run / 'last_checkpoint').write_text(content.format(run))
@@ -363,6 +365,19 @@ def test_what_a_killed_run_did_not_remove_goes_when_it_is_resumed(
     hook = CheckpointHook if resumes else own_hook
     train(tmp_path, hook, iterations=3, resume=True, max_keep_ckpts=2)
     assert checkpoints(tmp_path) == ['iter_2.pth', 'iter_3.pth']
+
+
+def test_a_copy_of_a_run_goes_on_from_its_own_files(tmp_path, train):
+    """Oracle: the original, which stays as it was."""
+    original, copy = tmp_path / 'original', tmp_path / 'copy'
+    train(original, CheckpointHook, iterations=3, **BEST)
+    before = {path.name: path.read_bytes() for path in original.glob('*.pth')}
+    assert checkpoints(original) == ['best_a_iter_2.pth', 'iter_3.pth']
+    shutil.copytree(original, copy)
+    assert newest_checkpoint(str(copy)) == f'{copy}/iter_3.pth'
+    train(copy, CheckpointHook, iterations=4, resume=True, **BEST)
+    assert checkpoints(copy) == ['best_a_iter_4.pth', 'iter_4.pth']
+    assert {path.name: path.read_bytes() for path in original.glob('*.pth')} == before
 
 
 def test_a_best_state_of_the_same_name_stays(tmp_path, train):

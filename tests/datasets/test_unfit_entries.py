@@ -115,6 +115,14 @@ UNFIT = [
 @pytest.mark.parametrize('kind', EVERY)
 def test_what_is_fit(kind, tmp_path):
     assert len(build(kind, write(tmp_path, [entry()]))) == 1
+    size = 4 if kind is KittiDetectionDataset else 3
+    arrays = dict(cam2img=np.eye(size), lidar2cam=np.eye(4), lidar2img=np.eye(4))
+    theirs = entry(  # as mmdet3d's converter writes it
+        plane=np.array([0.0, -1, 0, 1.65]), images=dict(CAM2=CAMERA | arrays)
+    )
+    if kind is KittiDetectionDataset:
+        theirs['images']['R0_rect'] = np.eye(4)
+    assert len(build(kind, write(tmp_path, [theirs]))) == 1
 
 
 @pytest.mark.parametrize(('kind', 'unfit', 'message'), UNFIT)

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from nclr_mm.engine.command_line import read_config, report_disk_failure, report_unwritable
+from nclr_mm.engine.command_line import read_config, report_run_failure, report_unwritable
+from nclr_mm.reading import load_checkpoint
 from nclr_mm.writing import write_whole
 
 
@@ -65,7 +66,17 @@ def test_other_errors_of_the_system_keep_their_traceback(tmp_path):
     with pytest.raises(FileNotFoundError):
         report_unwritable(lambda: (tmp_path / 'gone').read_bytes())()
     with pytest.raises(FileNotFoundError):
-        report_disk_failure((tmp_path / 'gone').read_bytes, 'out')
+        report_run_failure((tmp_path / 'gone').read_bytes, 'out')
+
+
+def test_a_checkpoint_that_is_cut_off_ends_a_run_in_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['tools/some.py'])
+    (tmp_path / 'cut.pth').write_bytes(b'\x80\x02}')
+    with pytest.raises(SystemExit) as end:
+        report_run_failure(lambda: load_checkpoint(tmp_path / 'cut.pth'), 'out')
+    assert end.value.code == 2
+    message = 'some.py: .*/cut.pth is not a checkpoint of torch.save, or is cut off: .*\n'
+    assert re.fullmatch(message, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +106,12 @@ def test_a_disk_ends_a_run_in_a_sentence(code, file, message, work_dir, tmp_path
 
     if message is None:
         with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
-            report_disk_failure(run, work_dir)
+            report_run_failure(run, work_dir)
         assert error.value.filename == file
         return
     message = message.replace(' out ', f' {re.escape(work_dir)} ')
     with pytest.raises(SystemExit, match=rf'The run ended, .*{message}.*\. What .* --resume\.'):
-        report_disk_failure(run, work_dir)
+        report_run_failure(run, work_dir)
 
 
 def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files, capsys):
@@ -110,11 +121,11 @@ def test_a_line_of_the_log_that_does_not_fit_ends_the_run(tmp_path, limit_files,
         handler.handle(logging.LogRecord('name', logging.INFO, 'file', 1, text, args, None))
 
     # A line at fault, which logging tells of on its own.
-    report_disk_failure(lambda: line(1, text='%s and %s'), 'out')
+    report_run_failure(lambda: line(1, text='%s and %s'), 'out')
     assert 'not enough arguments for format string' in capsys.readouterr().err
     limit_files(0)
     with pytest.raises(SystemExit, match=r'The run ended, for out takes no more: .*too large'):
-        report_disk_failure(line, 'out')
+        report_run_failure(line, 'out')
     assert capsys.readouterr().err == ''
     line()  # as before: not raised, but told
     assert 'File too large' in capsys.readouterr().err

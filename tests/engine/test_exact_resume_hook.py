@@ -52,12 +52,13 @@ class Noisy(BaseModel):
         return losses
 
 
-def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=True):
+def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=True, by_epoch=False):
     model = Noisy()
     torch.manual_seed(0)
     nn.init.normal_(model.layer.weight)
     nn.init.zeros_(model.layer.bias)
-    hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2))
+    interval = 1 if by_epoch else 2
+    hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=by_epoch, interval=interval))
     if hook:
         hooks['exact_resume'] = dict(type='ExactResumeHook')
     runner = Runner(
@@ -71,7 +72,10 @@ def run(work_dir, sampler, iterations, resume=False, seed=3, workers=0, hook=Tru
             persistent_workers=workers > 0,
             collate_fn=dict(type='pseudo_collate'),
         ),
-        train_cfg=dict(by_epoch=False, max_iters=iterations),
+        train_cfg={
+            'by_epoch': by_epoch,
+            'max_epochs' if by_epoch else 'max_iters': iterations,
+        },
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         default_hooks=hooks,
         randomness=dict(seed=seed),
@@ -104,6 +108,17 @@ def test_a_run_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
     whole = run(tmp_path / 'whole', sampler, 4, seed=11)
     run(tmp_path / 'cut', sampler, 2, seed=11)
     resumed = run(tmp_path / 'cut', sampler, 4, resume=True, seed=None)
+    assert torch.equal(resumed.layer.weight, whole.layer.weight)
+
+
+def test_so_do_epochs_of_a_run_without_a_seed(tmp_path):
+    sampler = 'SeededDefaultSampler'
+    whole = run(tmp_path / 'whole', sampler, 2, seed=11, by_epoch=True)
+    run(tmp_path / 'cut', sampler, 1, seed=11, by_epoch=True)
+    resumed = run(tmp_path / 'cut', sampler, 2, resume=True, seed=None, by_epoch=True)
+    assert len(resumed.seen) == len(whole.seen) / 2
+    for ours, theirs in zip(resumed.seen, whole.seen[len(resumed.seen) :], strict=True):
+        assert torch.equal(ours, theirs)
     assert torch.equal(resumed.layer.weight, whole.layer.weight)
 
 

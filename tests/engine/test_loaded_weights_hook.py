@@ -91,6 +91,27 @@ def test_a_tensor_less_is_an_error(checkpoint):
         load(checkpoint, Model('decode_head'), LoadedWeightsHook(), change=drop)
 
 
+@pytest.mark.parametrize('event', ['before_train', 'before_test'])
+def test_weights_that_are_not_finite_are_an_error(event, checkpoint):
+    def spoil(state):
+        state['backbone.conv_input.0.0.weight'][0] = float('nan')
+        return state
+
+    with pytest.raises(ValueError, match=r'1 of \d+ .*conv_input\.0\.0\.weight \(not finite'):
+        load(checkpoint, Model('calib_head'), LoadedWeightsHook(), change=spoil, event=event)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16], ids=str)
+def test_weights_of_another_precision_are_loaded(dtype, checkpoint, logged):
+    def change(state):
+        for name, value in state.items():
+            state[name] = value.to(dtype) if value.is_floating_point() else value
+        return state
+
+    load(checkpoint, Model('calib_head'), LoadedWeightsHook(), change=change, event='before_test')
+    assert 'not loaded: none' in logged[-1]
+
+
 def test_another_width_is_an_error(checkpoint):
     with pytest.raises(ValueError, match=r'first backbone\..* here, .* in the checkpoint'):
         load(checkpoint, Model('decode_head', base_channels=16), LoadedWeightsHook())

@@ -212,7 +212,7 @@ def test_detectors_take_every_tensor_of_the_pretraining(leaf, tmp_path):
     load_checkpoint(detector, path, map_location='cpu')
     state, given = detector.state_dict(), model.state_dict()
     kernels = 0
-    for module in cfg.custom_hooks[0].modules:
+    for module in cfg.default_hooks.loaded_weights.modules:
         names = [name for name in state if name.startswith(f'{module}.')]
         assert names or module == 'voxel_encoder'  # a mean has no weights
         for name in names:

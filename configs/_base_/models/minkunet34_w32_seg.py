@@ -32,9 +32,5 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(),
 )
-custom_hooks = [
-    # What load_from gave to the model; an error unless the backbone is complete.
-    dict(type='LoadedWeightsHook', modules=['backbone']),
-    # Head, preprocessor and data agree about the classes.
-    dict(type='ClassFitHook'),
-]
+# Head, preprocessor and data agree about the classes.
+custom_hooks = [dict(type='ClassFitHook')]

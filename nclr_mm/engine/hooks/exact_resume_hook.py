@@ -47,14 +47,20 @@ class ExactResumeHook(Hook):
     priority = 'LOW'  # after DistSamplerSeedHook, which sets the sampler's round
 
     def before_train_epoch(self, runner) -> None:
-        """Skip the batches that were trained with before the checkpoint."""
+        """Skip the batches that were trained with before the checkpoint.
+
+        A run without a seed in its config takes the checkpoint's, for its samplers too.
+        """
         loop = runner.train_loop
         sampler = loop.dataloader.sampler
-        if not isinstance(loop, IterBasedTrainLoop) or not loop.iter:
+        if not loop.iter:
+            return
+        if not isinstance(loop, IterBasedTrainLoop):  # its order begins anew with each epoch
+            sampler.seed = runner.seed
             return
         if not hasattr(sampler, 'go_on_after'):
             return
-        sampler.seed = runner.seed  # a run without a seed in its config takes the checkpoint's
+        sampler.seed = runner.seed
         rounds = sampler.go_on_after(loop.dataloader, loop.iter)
         batches = type(loop.dataloader_iterator)(loop.dataloader)
         batches._epoch = rounds

@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import Tensor
 
+from nclr_mm.reading import CheckpointError
+
 from ..distributed import unwrapped_model
 
 
@@ -48,7 +50,8 @@ class LoadedWeightsHook(Hook):
         """Report, and check the modules that are named.
 
         Raises:
-            ValueError: naming the checkpoint and the first tensor that was not loaded.
+            CheckpointError: naming the checkpoint and the first tensor that was not loaded, or is
+                not finite.
         """
         self._check(runner, self.modules)
 
@@ -56,7 +59,7 @@ class LoadedWeightsHook(Hook):
         """Report, and check the whole model: a head of random weights is worth no test.
 
         Raises:
-            ValueError: as :meth:`before_train`.
+            CheckpointError: as :meth:`before_train`.
         """
         self._check(runner, [name for name, _ in unwrapped_model(runner).named_children()])
 
@@ -81,7 +84,7 @@ class LoadedWeightsHook(Hook):
             names = [n for n in state if n.startswith(f'{module}.')]
             unfit = [n for n in names if n in faults]
             if unfit:
-                raise ValueError(
+                raise CheckpointError(
                     f'{source} did not fill {module!r}: {len(unfit)} of {len(names)} tensors were '
                     f'not loaded, first {unfit[0]} ({faults[unfit[0]]}). It must be the checkpoint '
                     'of a model whose settings of this module are the same.'
@@ -114,6 +117,8 @@ def compare(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor]) -> di
     for name, value in state.items():
         if name not in given:
             faults[name] = 'missing in the checkpoint'
+        elif not given[name].isfinite().all():
+            faults[name] = 'not finite in the checkpoint'
         elif not _same(value, given[name]):
             same_shape = value.shape == given[name].shape
             faults[name] = (
@@ -125,7 +130,7 @@ def compare(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor]) -> di
 
 
 def _same(value: Tensor, given: Tensor) -> bool:
-    given = given.to(value.device)
+    given = given.to(value)
     if value.shape == given.shape:
         return bool((value == given).all())
     # Kernels of spconv 1 have their output channels last; mmdet3d turns them round.
