@@ -111,7 +111,9 @@ def _check_tensors(content: object, file: str, room: int) -> None:
         room: bytes of it.
     """
     storages: dict[int, int] = {}  # bytes by address
-    seen: set[int] = set()  # what is there twice may be there without end
+    # By number, and kept, for numbers of what is gone are given again. What is there twice may be
+    # there without end.
+    seen: dict[int, object] = {}
     spread = 0
     left = [('', content)]
     while left:
@@ -119,7 +121,7 @@ def _check_tensors(content: object, file: str, room: int) -> None:
         if id(value) in seen:
             continue
         if isinstance(value, Tensor):
-            seen.add(id(value))
+            seen[id(value)] = value
             if value.layout == torch.sparse_coo:
                 left += [(name, value._indices()), (name, value._values())]
                 continue
@@ -138,7 +140,7 @@ def _check_tensors(content: object, file: str, room: int) -> None:
                 )
             storages[storage.data_ptr()] = storage.nbytes()
         elif isinstance(value, Mapping | Namespace | list | tuple):
-            seen.add(id(value))
+            seen[id(value)] = value
             value = vars(value) if isinstance(value, Namespace) else value
             pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
             left += [(key if isinstance(key, str) else name, item) for key, item in pairs]
