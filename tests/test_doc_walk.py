@@ -154,8 +154,6 @@ def short(cfg: Config) -> Config:
         if loader is None:
             continue
         loader.update(num_workers=0, persistent_workers=False, batch_size=1)
-        if loader.dataset.type == 'CBGSDataset':  # a drive of four frames lacks classes
-            loader.dataset = loader.dataset.dataset
         dataset = loader.dataset
         while True:
             dataset.update({k: 1 for k in ('times', 'repeats') if k in dataset})

@@ -8,11 +8,15 @@ Here each draw brings a seed of its own, made of the run's seed, the round and t
 from __future__ import annotations
 
 import itertools
+import logging
+from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
 from mmdet3d.datasets import CBGSDataset
 from mmdet3d.registry import DATA_SAMPLERS, DATASETS
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import BaseDataset, DefaultSampler, InfiniteSampler
+from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from nclr_mm.seeding import seed_generators
@@ -66,9 +70,36 @@ class SeededDraws:
 class SeededCBGSDataset(CBGSDataset):
     """mmdet3d's CBGSDataset, class-balanced sampling, which hands on the seed of a :class:`Draw`.
 
+    Classes without an object in the data are left out, with a notice; mmdet3d would divide by zero.
+
     Args:
         args, kwargs: of :class:`mmdet3d.datasets.CBGSDataset`.
+
+    Raises:
+        ValueError: if the data have no object of any class.
     """
+
+    def _get_sample_indices(self, dataset: BaseDataset) -> list[int]:
+        samples: dict[int, list[int]] = defaultdict(list)  # by class
+        for index in range(len(dataset)):
+            for label in set(dataset.get_cat_ids(index)) - {-1}:
+                samples[label].append(index)
+        classes = dataset.metainfo['classes']
+        absent = [name for label, name in enumerate(classes) if not samples[label]]
+        if not absent:
+            return super()._get_sample_indices(dataset)
+        names = ', '.join(absent)
+        if len(absent) == len(classes):
+            raise ValueError(f'No sample has an object of the classes {names}.')
+        print_log(f'No sample has an object of {names}: not balanced.', 'current', logging.WARNING)
+        present = [of_class for _, of_class in sorted(samples.items()) if of_class]
+        total = sum(map(len, present))
+        return [
+            int(index)
+            for of_class in present
+            # mmdet3d's generator, which the run has seeded
+            for index in np.random.choice(of_class, total // len(present))  # noqa: NPY002
+        ]
 
     def _get_ori_dataset_idx(self, idx: int) -> int:
         own = super()._get_ori_dataset_idx(idx)

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmdet3d.datasets import CBGSDataset
 from mmengine.dataset import BaseDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 from mmengine.dataset.utils import pseudo_collate
 from torch.utils.data import DataLoader
@@ -145,6 +146,32 @@ def test_class_balanced_datasets_are_seeded_too():
     assert {sample[0] for sample in first} > {0}
     draw = Draw(0, (1, 2, 3))
     assert balanced[draw] == balanced.dataset[Draw(balanced.sample_indices[0], draw.seed)]
+
+
+class ThreeClasses(TwoClasses):
+    """No sample has the second class."""
+
+    METAINFO = dict(classes=('rare', 'absent', 'common'))
+
+    def get_cat_ids(self, idx):
+        return {2 * int(idx > 0), -1}
+
+
+def test_a_class_without_objects_is_left_out(capsys):
+    """Oracle: mmdet3d's, on data without that class; with it, it fails."""
+    theirs = CBGSDataset(TwoClasses(ann_file='', serialize_data=False))
+    seed_generators(0)
+    expected = theirs._get_sample_indices(theirs.dataset)
+    data = ThreeClasses(ann_file='', serialize_data=False)
+    with pytest.raises(ZeroDivisionError):
+        CBGSDataset(data)
+    ours = SeededCBGSDataset(data)
+    assert 'No sample has an object of absent' in ''.join(capsys.readouterr())
+    seed_generators(0)
+    assert ours._get_sample_indices(data) == expected
+    data.get_cat_ids = lambda idx: set()
+    with pytest.raises(ValueError, match='No sample has an object of the classes rare, absent, co'):
+        SeededCBGSDataset(data)
 
 
 def test_a_plain_index_leaves_the_generators_alone(noise):
