@@ -85,21 +85,18 @@ class SeededCBGSDataset(CBGSDataset):
             for label in set(dataset.get_cat_ids(index)) - {-1}:
                 samples[label].append(index)
         classes = dataset.metainfo['classes']
-        absent = [name for label, name in enumerate(classes) if not samples[label]]
-        if not absent:
-            return super()._get_sample_indices(dataset)
-        names = ', '.join(absent)
-        if len(absent) == len(classes):
-            raise ValueError(f'No sample has an object of the classes {names}.')
-        print_log(f'No sample has an object of {names}: not balanced.', 'current', logging.WARNING)
-        present = [of_class for _, of_class in sorted(samples.items()) if of_class]
-        total = sum(map(len, present))
-        return [
-            int(index)
-            for of_class in present
-            # mmdet3d's generator, which the run has seeded
-            for index in np.random.choice(of_class, total // len(present))  # noqa: NPY002
-        ]
+        absent = ', '.join(name for label, name in enumerate(classes) if label not in samples)
+        if not samples:
+            raise ValueError(f'No sample has an object of the classes {absent}.')
+        if absent:
+            print_log(f'No sample has an object of {absent}: left out.', 'current', logging.WARNING)
+        total = sum(map(len, samples.values()))
+        drawn = []
+        for _, of_class in sorted(samples.items()):
+            # As mmdet3d rounds, and from its generator, which the run has seeded.
+            number = int(len(of_class) * (1 / len(samples) / (len(of_class) / total)))
+            drawn += np.random.choice(of_class, number).tolist()  # noqa: NPY002
+        return drawn
 
     def _get_ori_dataset_idx(self, idx: int) -> int:
         own = super()._get_ori_dataset_idx(idx)
