@@ -32,14 +32,25 @@ def repo() -> Path:
     return REPO
 
 
+_FILE_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
 @pytest.fixture
 def limit_files():
     """Lets no file of this process grow beyond a number of bytes, as on a disk that is full."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, _FILE_LIMIT[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, _FILE_LIMIT)
     signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Takes that back before pytest writes how the test went, which may be to a file."""
+    try:
+        return (yield)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, _FILE_LIMIT)
 
 
 @pytest.fixture(scope='session')
