@@ -220,6 +220,8 @@ def run(folder: Path, script: str) -> None:
 
 @pytest.mark.parametrize('page', PAGES)
 def test_page(page, folder):
+    for other in folder.glob('work_dirs/compare-*'):  # runs of another page's command
+        shutil.rmtree(other)
     rig_files(folder, ['front', 'left'] if page == 'docs/calibration.md' else ['front'])
     script = []
     for block in blocks(page):
