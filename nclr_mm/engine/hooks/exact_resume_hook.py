@@ -53,14 +53,12 @@ class ExactResumeHook(Hook):
         """
         loop = runner.train_loop
         sampler = loop.dataloader.sampler
-        if not loop.iter:
-            return
-        if not isinstance(loop, IterBasedTrainLoop):  # its order begins anew with each epoch
-            sampler.seed = runner.seed
-            return
-        if not hasattr(sampler, 'go_on_after'):
+        by_iteration = isinstance(loop, IterBasedTrainLoop)
+        if not loop.iter or (by_iteration and not hasattr(sampler, 'go_on_after')):
             return
         sampler.seed = runner.seed
+        if not by_iteration:  # the order begins anew with each epoch
+            return
         rounds = sampler.go_on_after(loop.dataloader, loop.iter)
         batches = type(loop.dataloader_iterator)(loop.dataloader)
         batches._epoch = rounds
