@@ -8,6 +8,8 @@ _base_ = [
 ]
 voxel_size = [0.05, 0.05, 0.1]
 voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
+# All that depends on the two is computed from them.
+grid_size = [round((voxel_range[i + 3] - voxel_range[i]) / voxel_size[i]) for i in range(3)]
 
 model = dict(
     data_preprocessor=dict(
@@ -24,13 +26,13 @@ model = dict(
         _delete_=True,
         type='CalibrationSparseEncoder',
         in_channels=4,
-        sparse_shape=[41, 2048, 2048],  # z, y, x
+        sparse_shape=[grid_size[2] + 1, grid_size[1], grid_size[0]],
         order=('conv', 'norm', 'act'),
     ),
     pts_neck=dict(use_conv_for_no_stride=False),
     pts_bbox_head=dict(bbox_coder=dict(pc_range=voxel_range[:2], voxel_size=voxel_size[:2])),
     train_cfg=dict(
-        pts=dict(grid_size=[2048, 2048, 40], voxel_size=voxel_size, point_cloud_range=voxel_range)
+        pts=dict(grid_size=grid_size, voxel_size=voxel_size, point_cloud_range=voxel_range)
     ),
     test_cfg=dict(pts=dict(pc_range=voxel_range[:2], voxel_size=voxel_size[:2])),
 )

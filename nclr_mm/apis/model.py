@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nclr_mm.checkpoint import read_checkpoint
 from nclr_mm.engine.command_line import override, read_config
+from nclr_mm.models.voxel_grid import check_voxel_grid
 
 __all__ = ['init_model']
 
@@ -40,7 +41,8 @@ def init_model(
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the config has no model, the checkpoint lacks weights of it, holds others or
-            such as are not finite, or there is no such device.
+            such as are not finite, there is no such device, or the config states two grids of
+            voxels.
     """
     if not isinstance(config, Config):
         config = read_config(config)
@@ -55,6 +57,7 @@ def init_model(
         raise ValueError(f'The config {config.filename} has no model.')
     init_default_scope(config.get('default_scope', 'mmdet3d'))
     model = MODELS.build(config.model)
+    check_voxel_grid(model)
     if checkpoint is None:
         model.init_weights()
     else:

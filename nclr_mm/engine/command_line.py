@@ -20,9 +20,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint import looks_like_checkpoint
+from ..models.voxel_grid import VoxelGridError, check_voxel_grid
 from ..reading import CheckpointError
 from ..writing import UnwritableError
-from .distributed import prepare_cpu_processes
+from .distributed import prepare_cpu_processes, unwrapped_model
 
 __all__ = [
     'Home',
@@ -227,6 +228,9 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config names, mmengine's own if it names none.
 
     Without TensorBoard installed, its backend is left out, with a warning.
+
+    Raises:
+        VoxelGridError: if two places of the config state different grids of voxels.
     """
     backends = cfg.get('visualizer', {}).get('vis_backends') or []
     kept = [backend for backend in backends if backend['type'] != 'TensorboardVisBackend']
@@ -237,7 +241,9 @@ def build_runner(cfg: Config) -> Runner:
             logging.WARNING,
         )
         cfg.visualizer.vis_backends = kept
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    check_voxel_grid(unwrapped_model(runner))
+    return runner
 
 
 def build_loops(runner: Runner, *names: str) -> None:
@@ -271,7 +277,7 @@ def report_run_failure(run: Callable[[], object], work_dir: str) -> None:
     logging.FileHandler.handleError = _raise_of_disk
     try:
         run()
-    except CheckpointError as error:
+    except (CheckpointError, VoxelGridError) as error:
         print(f'{Path(sys.argv[0]).name}: {error}', file=sys.stderr)
         sys.exit(2)
     except OSError as error:

@@ -118,3 +118,17 @@ def test_data_that_are_not_there(run, folder, tool, loader):
     (line,) = (line for line in done.stderr.splitlines() if sentence in line)
     assert line.startswith(f'{tool}: ') and 'Traceback' not in done.stderr
     assert not list(folder.glob('work_dirs/*/*.pth'))
+
+
+def test_grids_that_disagree_end_before_the_first_step(run, folder, repo):
+    """NCLR and a detector of mmdet3d, trained and tested."""
+    for tool, config in (
+        ('train.py', 'nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'),
+        ('test.py', 'det3d/second-small_1xb1-600i_sim-kitti-3d-3class.py'),
+    ):
+        wrong = 'model.middle_encoder.sparse_shape=[21,192,192]'
+        done = run(tool, repo / 'configs' / config, '--cfg-options', wrong)
+        assert done.returncode == 2
+        assert 'Traceback' not in done.stderr
+        [line] = [line for line in done.stderr.splitlines() if line.startswith(f'{tool}: ')]
+        assert 'model.middle_encoder.sparse_shape is [21, 192, 192], expected [21, ' in line

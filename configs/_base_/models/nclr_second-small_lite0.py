@@ -5,8 +5,6 @@ voxel_size = [0.2, 0.2, 0.2]
 voxel_range = [-38.4, -38.4, -3, 38.4, 38.4, 1]
 
 model = dict(
-    voxel_size=voxel_size,
-    point_cloud_range=voxel_range,
     data_preprocessor=dict(
         voxel_layer=dict(voxel_size=voxel_size, point_cloud_range=voxel_range),
         # The Lite networks were trained on (x - 127) / 128, not on ImageNet's mean and deviation.
@@ -14,7 +12,6 @@ model = dict(
         std=[128.0, 128.0, 128.0],
     ),
     middle_encoder=dict(
-        sparse_shape=[21, 384, 384],
         encoder_channels=((16,), (32, 32), (64, 64)),
         encoder_paddings=((1,), (1, 1), (1, 1)),
     ),

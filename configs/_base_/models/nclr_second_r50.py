@@ -6,11 +6,10 @@ voxel_range = [-51.2, -51.2, -3, 51.2, 51.2, 1]
 
 model = dict(
     type='NCLRVoxelNet',
-    voxel_size=voxel_size,
-    point_cloud_range=voxel_range,
     data_preprocessor=dict(
         _delete_=True,
         type='HardVoxelCalibrationDataPreprocessor',
+        # All that the range and the size of the voxels are taken from.
         voxel_layer=dict(
             voxel_size=voxel_size,
             point_cloud_range=voxel_range,
@@ -25,7 +24,6 @@ model = dict(
     middle_encoder=dict(
         type='CalibrationSparseEncoder',
         in_channels=4,
-        sparse_shape=[41, 2048, 2048],  # z, y, x
         order=('conv', 'norm', 'act'),
     ),
     backbone=dict(

@@ -2,6 +2,11 @@
 # proposals and of the regions that are refined, 64 points in each, and narrower layers.
 voxel_size = [0.2, 0.2, 0.2]
 voxel_range = [0, -25.6, -3, 51.2, 25.6, 1]
+# All that depends on the two is computed from them.
+sparse_shape = [
+    round((voxel_range[i + 3] - voxel_range[i]) / voxel_size[i]) + (i == 2) for i in (2, 1, 0)
+]
+anchor_ranges = [[*voxel_range[:2], z, *voxel_range[3:5], z] for z in (-0.6, -0.6, -1.78)]
 # Statistics that keep up with some hundred steps.
 norm = dict(eps=1e-3, momentum=0.05)
 sampled = dict(type='StackedSAModuleMSG', sample_nums=(16, 16), use_xyz=True)
@@ -39,7 +44,7 @@ model = dict(
     middle_encoder=dict(
         type='CalibrationSparseEncoder',
         in_channels=4,
-        sparse_shape=[21, 256, 256],
+        sparse_shape=sparse_shape,
         encoder_channels=((16,), (32, 32), (64, 64)),
         encoder_paddings=((1,), (1, 1), (1, 1)),
         norm_cfg=dict(norm, type='BN1d'),
@@ -85,11 +90,7 @@ model = dict(
         dir_offset=0.78539,
         anchor_generator=dict(
             type='Anchor3DRangeGenerator',
-            ranges=[
-                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
-                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
-                [0, -25.6, -1.78, 51.2, 25.6, -1.78],
-            ],
+            ranges=anchor_ranges,
             sizes=[[0.8, 0.6, 1.73], [1.76, 0.6, 1.73], [3.9, 1.6, 1.56]],
             rotations=[0, 1.57],
             reshape_out=False,

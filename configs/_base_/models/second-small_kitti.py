@@ -2,6 +2,11 @@
 _base_ = ['mmdet3d::_base_/models/second_hv_secfpn_kitti.py']
 voxel_size = [0.2, 0.2, 0.2]
 voxel_range = [0, -25.6, -3, 51.2, 25.6, 1]
+# All that depends on the two is computed from them.
+sparse_shape = [
+    round((voxel_range[i + 3] - voxel_range[i]) / voxel_size[i]) + (i == 2) for i in (2, 1, 0)
+]
+anchor_ranges = [[*voxel_range[:2], z, *voxel_range[3:5], z] for z in (-0.6, -0.6, -1.78)]
 # Statistics that keep up with some hundred steps.
 norm = dict(eps=1e-3, momentum=0.05)
 
@@ -12,7 +17,7 @@ model = dict(
     ),
     middle_encoder=dict(
         type='CalibrationSparseEncoder',
-        sparse_shape=[21, 256, 256],
+        sparse_shape=sparse_shape,
         encoder_channels=((16,), (32, 32), (64, 64)),
         encoder_paddings=((1,), (1, 1), (1, 1)),
         norm_cfg=dict(norm, type='BN1d'),
@@ -27,12 +32,6 @@ model = dict(
     bbox_head=dict(
         in_channels=128,
         feat_channels=128,
-        anchor_generator=dict(
-            ranges=[
-                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
-                [0, -25.6, -0.6, 51.2, 25.6, -0.6],
-                [0, -25.6, -1.78, 51.2, 25.6, -1.78],
-            ]
-        ),
+        anchor_generator=dict(ranges=anchor_ranges),
     ),
 )

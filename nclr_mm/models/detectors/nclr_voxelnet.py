@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..layers.bev import read_bev
 from ..layers.norms import norms_across_processes
+from ..voxel_grid import check_voxel_grid, sparse_shape
 from .nclr import NCLR
 
 
@@ -24,9 +25,12 @@ class NCLRVoxelNet(NCLR):
         middle_encoder: sparse encoder, whose result is a BEV map, ``CalibrationSparseEncoder``.
         backbone: BEV backbone.
         neck: brings the maps of the backbone to one.
-        point_cloud_range: range of the voxel grid in metres, as in the data preprocessor.
-        voxel_size: edge lengths (x, y, z) in metres, as in the data preprocessor.
+        point_cloud_range, voxel_size: those of ``data_preprocessor.voxel_layer``, which are taken
+            where these are None, as is ``middle_encoder.sparse_shape`` where it is not given.
         kwargs: arguments of :class:`NCLR`.
+
+    Raises:
+        VoxelGridError: if a given range, voxel size or shape differs from those of the voxel layer.
     """
 
     def __init__(
@@ -35,17 +39,20 @@ class NCLRVoxelNet(NCLR):
         middle_encoder: dict,
         backbone: dict,
         neck: dict,
-        point_cloud_range: Sequence[float],
-        voxel_size: Sequence[float],
+        point_cloud_range: Sequence[float] | None = None,
+        voxel_size: Sequence[float] | None = None,
         **kwargs,
     ) -> None:
         super().__init__(backbone=backbone, **kwargs)
         self.voxel_encoder = MODELS.build(voxel_encoder)
-        self.middle_encoder = MODELS.build(middle_encoder)
+        layer = self.data_preprocessor.voxel_layer
+        self.point_cloud_range = list(point_cloud_range or layer.point_cloud_range)
+        self.voxel_size = list(voxel_size or layer.voxel_size)
+        shape = sparse_shape(self.point_cloud_range, self.voxel_size)
+        self.middle_encoder = MODELS.build({'sparse_shape': shape, **middle_encoder})
         self.neck = MODELS.build(neck)
         self._prepare_dense(self.backbone, self.neck)
-        self.point_cloud_range = list(point_cloud_range)
-        self.voxel_size = list(voxel_size)
+        check_voxel_grid(self)
 
     def extract_point_feat(self, voxels: dict) -> Tensor:
         """Run the point branch.
