@@ -278,7 +278,7 @@ def read_drive(
         where = f'{path}, frame {frame}'
         for key in given.keys() - {'lidar', *cameras}:
             if 'stamp' not in given and isinstance(given[key], int | float):
-                raise ValueError(f"{where}: {key!r} is a number; that of seconds must be 'stamp'.")
+                raise ValueError(f"{where}: the stamp must be called 'stamp', not {key!r}.")
         found = {key: _matrix(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
         stamp = given.get('stamp')
         if stamp is not None:

@@ -374,7 +374,9 @@ def test_unfit_rig_and_drive(tmp_path):
         with pytest.raises(ValueError, match=rf'rig\.json, {message}'):
             read_rig(path)
     path.write_text(json.dumps({'0': dict(lidar=pose, front=pose, timestamp=3.5)}))
-    with pytest.raises(ValueError, match=r"json, frame 0: 'timestamp' is a number; .* be 'stamp'"):
+    with pytest.raises(
+        ValueError, match=r"frame 0: the stamp must be called 'stamp', not 'timestamp'"
+    ):
         read_drive(path, ['0'], ['front'])
 
 
