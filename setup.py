@@ -68,7 +68,7 @@ setup(
         'sim': SIMULATION,
         'scans': SCANS,
         'scene3d': SCENE3D,
-        'nuscenes': ['nuscenes-devkit>=1.1.11'],
+        'nuscenes': ['nuscenes-devkit>=1.2'],
         'test': TEST,
         'dev': [*TEST, 'mypy>=1.10', 'pre-commit>=3', 'ruff>=0.6'],
     },

@@ -64,6 +64,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
+# mmdet3d's, over the frames of the info file, also where they are a part of the split.
+val_evaluator = dict(type='NuScenesDetectionMetric')
+test_evaluator = dict(type='NuScenesDetectionMetric')
 
 custom_imports = dict(imports=['nclr_mm'], allow_failed_imports=False)
 # load_from must fill all that NCLR pretrains, which has the prefix pts_ here.

@@ -11,9 +11,11 @@ from pyquaternion import Quaternion
 from scipy.spatial.transform import Rotation
 
 from nclr_mm.calibration import (
+    Intrinsics,
     describe_pose,
     kitti_calib,
     nuscenes_calibrated_sensor,
+    read_drive,
     read_extrinsics,
     read_intrinsics,
     read_rig,
@@ -69,6 +71,158 @@ def test_intrinsics_of_ros(tmp_path):
     camera = read_intrinsics(tmp_path / 'front.yaml')['front']
     np.testing.assert_array_equal(camera.cam2img, MATRIX)
     np.testing.assert_array_equal(camera.distortion, [-0.2, 0.05, 0.001, -0.002, 0])
+
+
+PINHOLE = dict(fx=700, fy=710, cx=320, cy=240)
+LENS = [-0.2, 0.05, 0.001, -0.002]
+KALIBR = dict(
+    camera_model='pinhole',
+    intrinsics=[700, 710, 320, 240],
+    distortion_model='equidistant',
+    distortion_coeffs=LENS,
+    resolution=[640, 480],
+    T_cam_imu=np.eye(4).tolist(),
+    T_cn_cnm1=np.eye(4).tolist(),
+    rostopic='/cam0/image_raw',
+    timeshift_cam_imu=0.01,
+    cam_overlaps=[1],
+)
+ROS_2 = dict(
+    header=dict(frame_id='front'),
+    height=480,
+    width=640,
+    distortion_model='rational_polynomial',
+    d=[0.1, -0.2, 0.001, 0.002, 0.3, 0.4, -0.5, 0.6],
+    k=np.ravel(MATRIX).tolist(),
+    r=np.eye(3).ravel().tolist(),
+    p=np.eye(4)[:3].ravel().tolist(),
+    binning_x=0,
+    binning_y=0,
+    roi=dict(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False),
+)
+
+
+@pytest.mark.parametrize(
+    ('content', 'lens', 'fisheye'),
+    [
+        (dict(PINHOLE, distortion_coeffs=LENS), LENS, False),
+        (dict(cam2img=MATRIX, dist_coeffs=dict(rows=1, cols=4, data=LENS)), LENS, False),
+        (dict(cameraMatrix=MATRIX, distCoeffs=[LENS]), LENS, False),
+        (dict(PINHOLE, k1=-0.2, k2=0.05, p1=0.001, p2=-0.002), LENS, False),
+        (dict(PINHOLE, distortion=dict(k1=-0.2, p2=-0.002)), [-0.2, 0, 0, -0.002], False),
+        (dict(PINHOLE, k6=0.5), [0, 0, 0, 0, 0, 0, 0, 0.5], False),
+        (dict(intrinsics=PINHOLE, k3=0.5), [0, 0, 0, 0, 0.5], False),
+        (dict(PINHOLE, K=MATRIX, D=LENS, k1=-0.2, model='radial-tangential'), LENS, False),
+        (dict(PINHOLE, D=LENS, fisheye_model=1), LENS, True),
+        (dict(PINHOLE, k1=0.1, k2=0.2, k3=0.3, k4=0.4, model='KB4'), [0.1, 0.2, 0.3, 0.4], True),
+        (dict(PINHOLE, distortion_model='equidistant', D=[]), [0] * 4, True),
+        (KALIBR, LENS, True),
+        (ROS_2, ROS_2['d'], False),
+        (
+            dict(model='OPENCV', width=640, height=480, params=[700, 710, 320.5, 240.5, *LENS]),
+            LENS,
+            False,
+        ),
+        (dict(model='OPENCV_FISHEYE', params=[700, 710, 320.5, 240.5, *LENS]), LENS, True),
+        (dict(model='PINHOLE', params=[700, 710, 320.5, 240.5]), [], False),
+        (dict(PINHOLE, distortion=None), [], False),
+        (dict(PINHOLE, distortion=[], distortion_model='none'), [], False),
+        (dict(PINHOLE, D=[0] * 6), [], False),
+    ],
+)
+def test_lenses_of_other_programs(content, lens, fisheye, tmp_path):
+    """The conventions of Kalibr, ROS and OpenCV; of COLMAP the first pixel's centre is at 0.5."""
+    path = tmp_path / 'K.yaml'
+    path.write_text(yaml.safe_dump(content))
+    (camera,) = read_intrinsics(path).values()
+    np.testing.assert_array_equal(camera.cam2img, MATRIX)
+    assert camera.distortion.tolist() == lens
+    assert camera.fisheye == fisheye
+    known = {'width', 'resolution'} & content.keys()
+    assert camera.size == ((640, 480) if known else None)
+
+
+def test_several_cameras_of_other_programs(tmp_path):
+    (tmp_path / 'chain.yaml').write_text(yaml.safe_dump(dict(cam0=KALIBR, cam1=KALIBR)))
+    assert list(read_intrinsics(tmp_path / 'chain.yaml')) == ['cam0', 'cam1']
+    (tmp_path / 'cameras.txt').write_text(
+        '# Camera list\n1 SIMPLE_RADIAL 640 480 700 320.5 240.5 0.1\n2 PINHOLE 8 6 4 5 3.5 2.5\n'
+    )
+    first, second = read_intrinsics(tmp_path / 'cameras.txt').values()
+    assert first.cam2img.tolist() == [[700, 0, 320], [0, 700, 240], [0, 0, 1]]
+    assert first.distortion.tolist() == [0.1, 0, 0, 0] and first.size == (640, 480)
+    assert second.cam2img.tolist() == [[4, 0, 3], [0, 5, 2], [0, 0, 1]]
+
+
+@pytest.mark.parametrize('suffix', ['yml', 'xml', 'json'])
+@pytest.mark.parametrize('number', [5, 8, 14])
+def test_what_opencv_writes(suffix, number, tmp_path):
+    lens = np.random.default_rng(number).normal(size=(1, number))
+    file = cv2.FileStorage(str(tmp_path / f'K.{suffix}'), cv2.FILE_STORAGE_WRITE)
+    file.write('calibration_time', 'Tue Dec  1 12:00:00 2026')
+    file.write('image_width', 640)
+    file.write('image_height', 480)
+    file.write('flags', 0)
+    file.write('fisheye_model', 0)
+    file.write('camera_matrix', np.array(MATRIX))
+    file.write('distortion_coefficients', lens)
+    file.write('avg_reprojection_error', 0.3)
+    file.write('per_view_reprojection_errors', np.ones((3, 1), np.float32))
+    file.write('image_points', np.ones((2, 3, 2), np.float32))
+    file.release()
+    (camera,) = read_intrinsics(tmp_path / f'K.{suffix}').values()
+    np.testing.assert_array_equal(camera.cam2img, MATRIX)
+    np.testing.assert_allclose(camera.distortion, lens[0], rtol=1e-15)
+    assert camera.size == (640, 480) and not camera.fisheye
+
+
+@pytest.mark.parametrize('suffix', ['yml', 'xml', 'json'])
+def test_what_opencv_writes_of_two_cameras(suffix, tmp_path):
+    matrices = {'M1': MATRIX, 'M2': [[500.0, 0, 300], [0, 500, 200], [0, 0, 1]]}
+    file = cv2.FileStorage(str(tmp_path / f'K.{suffix}'), cv2.FILE_STORAGE_WRITE)
+    for number, (name, matrix) in enumerate(matrices.items(), 1):
+        file.write(name, np.array(matrix))
+        file.write(f'D{number}', number * np.array([LENS]))
+    for name, shape in dict(R=(3, 3), T=(3, 1), R1=(3, 3), P1=(3, 4), Q=(4, 4)).items():
+        file.write(name, np.eye(*shape))
+    file.release()
+    cameras = read_intrinsics(tmp_path / f'K.{suffix}')
+    assert list(cameras) == ['M1', 'M2']
+    for number, (name, matrix) in enumerate(matrices.items(), 1):
+        np.testing.assert_array_equal(cameras[name].cam2img, matrix)
+        np.testing.assert_allclose(cameras[name].distortion, np.multiply(number, LENS))
+    file = cv2.FileStorage(str(tmp_path / f'T.{suffix}'), cv2.FILE_STORAGE_WRITE)
+    file.write('front', POSE)
+    file.release()
+    np.testing.assert_allclose(read_extrinsics(tmp_path / f'T.{suffix}')['front'], POSE)
+
+
+@pytest.mark.parametrize('fisheye', [False, True])
+def test_undistorting_with_skew(fisheye):
+    """Each pixel shows where a lens with skew, by the formulas of OpenCV's manual, sees its ray."""
+    matrix, lens = np.array([[600.0, 8, 320], [0, 610, 240], [0, 0, 1]]), np.array(LENS)
+    u, v = np.meshgrid(np.arange(640), np.arange(480))
+    y = (v - 240) / 610
+    x = (u - 320 - 8 * y) / 600
+    r = np.hypot(x, y) + 1e-12
+    if fisheye:
+        theta = np.arctan(r)
+        scale = theta * (1 + sum(k * theta ** (2 * i) for i, k in enumerate(lens, 1))) / r
+        x, y = x * scale, y * scale
+    else:
+        k1, k2, p1, p2 = lens
+        radial = 1 + k1 * r**2 + k2 * r**4
+        x, y = (
+            x * radial + 2 * p1 * x * y + p2 * (r**2 + 2 * x**2),
+            y * radial + p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y,
+        )
+    seen = np.stack([600 * x + 8 * y + 320, 610 * y + 240])
+    inside = (seen.min(0) > 1) & (seen[0] < 638) & (seen[1] < 478)
+    assert inside.mean() > 0.7
+    raw = np.stack([u, v], axis=-1).astype(np.float32)  # pixels that say where they are
+    found = Intrinsics(matrix, lens, fisheye).undistort(raw)
+    error = np.abs(found - np.moveaxis(seen, 0, -1))[inside]
+    assert error.max() < 0.02  # of OpenCV's maps 1/64 pixel
 
 
 @pytest.mark.parametrize('model', ['plumb_bob', 'fisheye'])
@@ -128,6 +282,42 @@ def test_undistorting(model, tmp_path):
             'height must be a numb',
         ),
         ('{"front": 1, "back": 2, "front": 3}', "'front' stands there twice"),
+        *[
+            (json.dumps(dict(PINHOLE, **more)), message)
+            for more, message in [
+                (dict(distorsion=LENS), "'distorsion' is not a known key .*, but 'distortion' is"),
+                (dict(distortion=dict(a1=1)), r"'distortion\.a1' is not a known key"),
+                (dict(distortion=dict(data=LENS, lens='x')), r"'distortion\.\w+' is not a known"),
+                (dict(tx=0.1), "'tx' is not a known key"),
+                (dict(K=[[701, 0, 320], [0, 710, 240], [0, 0, 1]]), 'fx and K disagree about fx'),
+                (dict(D=LENS, k1=0.1), 'k1 and D disagree about k1: 0.1 and -0.2'),
+                (dict(D=[0] * 5, k1=0.1), 'k1 and D disagree about k1: 0.1 and 0'),
+                (dict(width=640, image_width=641), 'width and image_width disagree'),
+                (dict(D=LENS, distortion_model='none'), 'D is not 0, but the lens is none'),
+                (dict(D=LENS, model='fov'), "model must be plumb_bob, .*, got 'fov'"),
+                (dict(p1=1, model='fisheye'), 'p1 is not 0, but the lens is fisheye'),
+                (dict(D=[1] * 5, model='fisheye'), 'D .fisheye. must hold 4 numbers, got 5'),
+                (
+                    dict(camera_model='fisheye', distortion_model='radtan'),
+                    'disagree about the lens',
+                ),
+                (
+                    dict(k1=0.1, k2=0, k3=0, k4=0),
+                    'k1 to k4 without p1 and p2 need a distortion_mod',
+                ),
+                (dict(k1=None, D=[None] * 4), r'D holds numbers that are not finite: \[None'),
+                (dict(binning_x=2), 'binning_x says that the images are a part'),
+                (dict(roi=dict(x_offset=8)), 'roi says that the images are a part'),
+                (dict(params=[1, 2, 3]), "params need one of COLMAP's models"),
+                (dict(resolution=[1]), 'resolution must hold 2 numbers, got 1'),
+            ]
+        ],
+        (
+            json.dumps(dict(left=dict(KALIBR, camera_model='omni', intrinsics=[1] * 5))),
+            "left: camera_model must be plumb_bob, .*, got 'omni'",
+        ),
+        ('{"model": "OPENCV", "params": [1]}', 'params must hold 8 numbers, got 1'),
+        (json.dumps(dict(M1=MATRIX, D1=LENS, M2=MATRIX, Lens2=LENS)), "'Lens2' is not a known"),
     ],
 )
 def test_unfit_intrinsics(content, message, tmp_path):
@@ -162,12 +352,49 @@ def test_extrinsics(content, name, tmp_path):
         ([[1, 0], [0, 1]], 'must be a 4x4 matrix'),
         ((2 * np.eye(4)).tolist(), 'is not a rigid motion'),
         (dict(front=dict(pose=1)), 'front has neither lidar2cam nor cam2lidar'),
+        (dict(front=dict(lidar2camera=POSE.tolist())), 'front has neither lidar2cam nor cam2lid'),
+        (dict(lidar2cam=POSE.tolist(), cam2lidar=POSE.tolist()), 'cam2lidar is not the inverse of'),
     ],
 )
 def test_unfit_extrinsics(content, message, tmp_path):
     (tmp_path / 'T.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_extrinsics(tmp_path / 'T.json')
+
+
+def test_unfit_rig_and_drive(tmp_path):
+    path = tmp_path / 'rig.json'
+    pose = POSE.tolist()
+    for camera, message in [
+        (dict(PINHOLE, distorsion=LENS, rig2cam=pose), "front: 'distorsion' is not a known key"),
+        (dict(PINHOLE, T_rig_cam=pose), 'front has neither rig2cam nor cam2rig'),
+        (dict(PINHOLE, rig2cam=pose, cam2rig=pose), 'front: cam2rig is not the inverse of rig2cam'),
+    ]:
+        path.write_text(json.dumps(dict(cameras=dict(front=camera))))
+        with pytest.raises(ValueError, match=rf'rig\.json, {message}'):
+            read_rig(path)
+    path.write_text(json.dumps({'0': dict(lidar=pose, front=pose, timestamp=3.5)}))
+    with pytest.raises(
+        ValueError, match=r"frame 0: the stamp must be called 'stamp', not 'timestamp'"
+    ):
+        read_drive(path, ['0'], ['front'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('K.xml', '<a><b></a>', 'K.xml is not readable XML: mismatched tag'),
+        ('K.xml', '<a>' * 50_000 + '</a>' * 50_000, 'K.xml is not readable XML: .*recursion'),
+        ('K.xml', '<x><fx>1</fx><fx>2</fx></x>', "'fx' stands there twice"),
+        ('cameras.txt', '1 OPENCV\n', 'params must hold 8 numbers, got 0'),
+        ('K.yaml', 'a: [1,\n b: }', 'K.yaml is not readable JSON or YAML: .*line 2'),
+    ],
+)
+def test_unreadable_files(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_intrinsics(tmp_path / name)
+    assert '\n' not in str(caught.value)
 
 
 def test_parts_of_a_pose():

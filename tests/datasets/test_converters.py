@@ -15,7 +15,7 @@ from nclr_mm.datasets import (
 )
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
 from nclr_mm.datasets.converters.sequences import Part, parse_split
-from tests.datasets.layouts import make_nuscenes, make_semantickitti
+from tests.datasets.layouts import make_nuscenes, make_semantickitti, write_image
 
 
 def load(path: Path) -> dict:
@@ -148,6 +148,33 @@ def test_nuscenes_trainval_splits(tmp_path, capsys):
         verify100=['scene-0008'],
     )
     assert 'train: 2 of 700 scenes' in capsys.readouterr().out
+
+
+def test_nuscenes_archives_that_are_not_there(tmp_path, capsys):
+    """The tables come whole, the files of sensors in archives of scenes."""
+    scenes = ('scene-0001', 'scene-0002', 'scene-0003')  # train, train, val
+    root = make_nuscenes(tmp_path, scenes, version='v1.0-trainval')
+    for path in root.glob('samples/*/scene-000[23]-*'):
+        path.unlink()
+    written = converters.create_nuscenes_infos(root)
+    assert {*written} == {'train', 'pretrain600'}
+    assert {i['scene'] for i in load(written['train'])['data_list']} == {'scene-0001'}
+    printed = capsys.readouterr().out
+    assert 'train: 1 of 700 scenes; 1 without scans (scene-0002), left out\n' in printed
+    assert 'val: none of its 150 scenes; 1 without scans (scene-0003), left out\n' in printed
+    splits = dict(mine=['scene-0002', 'scene-0001'], other=['scene-0003'])
+    (root / 'splits.json').write_text(json.dumps(splits))
+    assert {*converters.create_nuscenes_infos(root)} == {'mine'}
+    for gone, message in [
+        ('CAM_BACK/scene-0001-0*', r'scene-0001-0-CAM_BACK\.jpg is missing\.$'),
+        ('LIDAR_TOP/scene-0001-1*', r'scene-0001-1-LIDAR_TOP\.pcd\.bin is missing\.$'),
+        ('LIDAR_TOP/*', r'LIDAR_TOP\.pcd\.bin is missing, and so is each scan of the splits\.$'),
+    ]:
+        first(root, f'samples/{gone}').unlink()
+        with pytest.raises(FileNotFoundError, match=message):
+            converters.create_nuscenes_infos(root, tmp_path / 'out')
+        write_image(root / 'samples/CAM_BACK/scene-0001-0-CAM_BACK.jpg')
+    assert not (tmp_path / 'out').exists()
 
 
 def test_nuscenes_splits_file_of_a_simulated_drive(tmp_path):
@@ -440,6 +467,13 @@ NUSCENES_FAULTS = {
             r / 'v1.0-mini/sample_data.json', lambda rows: [x.update(width=65) for x in rows]
         ),
         r'is 64x48, but sample_data\.json says 65x48',
+    ),
+    'a lens': (
+        lambda r: edit_json(
+            r / 'v1.0-mini/calibrated_sensor.json',
+            lambda rows: [x.update(camera_distortion=[0, 0.1, 0, 0]) for x in rows],
+        ),
+        r'camera_distortion of CAM_\w+ \(cal-CAM_\w+\) is not 0; take the distortion out',
     ),
     'intrinsics of the wrong shape': (
         lambda r: edit_json(

@@ -1,33 +1,33 @@
 """CenterPoint and its score, NDS, on a CPU. Oracle: the labels, which score as perfect boxes do."""
 
+import json
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmdet3d.registry import DATASETS, METRICS, MODELS
+from mmdet3d.structures import LiDARInstance3DBoxes
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers the components)
 from nclr_mm.datasets import converters
+from nclr_mm.evaluation import nuscenes_metric
+from tests.datasets.layouts import make_nuscenes
 
 LEAF = Path(__file__).parents[2] / 'configs/det3d/centerpoint_second_8xb4-20e_nus-3d.py'
 
 
 @pytest.fixture
-def config(real_data, tmp_path, monkeypatch):
+def config(real_data, tmp_path):
     """The config on one real frame of the mini set's training half, with larger voxels."""
-    from nuscenes.eval.common import loaders
-
     init_default_scope('mmdet3d')
     root = real_data / 'nuscenes'
     infos = converters.create_nuscenes_infos(root, tmp_path)['train']
-    official = loaders.create_splits_scenes()
-    monkeypatch.setattr(
-        loaders, 'create_splits_scenes', lambda: dict(official, mini_val=['scene-0061'])
-    )
     cfg = Config.fromfile(LEAF)
     voxels = [0.2, 0.2, 0.1]
     cfg.model.data_preprocessor.voxel_layer.voxel_size = voxels
@@ -37,14 +37,13 @@ def config(real_data, tmp_path, monkeypatch):
     cfg.model.pts_bbox_head.bbox_coder.voxel_size = voxels[:2]
     for dataset in (cfg.train_dataloader.dataset.dataset, cfg.test_dataloader.dataset):
         dataset.update(data_root=str(root), ann_file=str(infos))
-        dataset.metainfo.version = 'v1.0-mini'
     cfg.test_evaluator.update(data_root=str(root), ann_file=str(infos))
     return cfg
 
 
 def score(config, boxes, scores, labels):
     metric = METRICS.build(config.test_evaluator)
-    metric.dataset_meta = config.test_dataloader.dataset.metainfo
+    metric.dataset_meta = DATASETS.build(config.test_dataloader.dataset).metainfo
     found = dict(bboxes_3d=boxes, scores_3d=scores, labels_3d=labels)
     metric.process({}, [dict(sample_idx=0, pred_instances_3d=found, pred_instances={})])
     return metric.evaluate(1)
@@ -95,3 +94,107 @@ def test_a_step_and_a_prediction(config):
     found = sample.pred_instances_3d
     values = score(config, found.bboxes_3d, found.scores_3d, found.labels_3d)
     assert 0 <= values['NuScenes metric/pred_instances_3d_NuScenes/NDS'] < 0.5
+
+
+CLASSES = ('car', 'truck', 'trailer', 'bus', 'construction_vehicle', 'bicycle', 'motorcycle')
+CLASSES += ('pedestrian', 'traffic_cone', 'barrier')
+VAL = ('scene-0003', 'scene-0012')  # of the official split
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(nuscenes_metric, 'print_log', lambda text, *args: lines.append(text))
+    return lines
+
+
+def scored(kind, root, infos):
+    """The score of boxes near the true ones, drawn anew for each frame."""
+    metric = METRICS.build(dict(type=kind, data_root=str(root), ann_file=str(infos)))
+    metric.dataset_meta = dict(classes=CLASSES, version=next(root.glob('v1.0-*')).name)
+    frames = pickle.loads(infos.read_bytes())['data_list']
+    for index, frame in enumerate(frames):
+        (box,) = (np.r_[o['bbox_3d'], 0, 0] for o in frame['instances'])
+        draw = np.random.default_rng([*frame['token'].encode()])
+        boxes = box + draw.normal(0, 0.5, (3, 9)) * ([1] * 3 + [0.1] * 4 + [0] * 2)
+        found = dict(
+            bboxes_3d=LiDARInstance3DBoxes(
+                torch.tensor(boxes, dtype=torch.float32), box_dim=9, origin=(0.5, 0.5, 0.5)
+            ),
+            scores_3d=torch.tensor(draw.uniform(size=3)),
+            labels_3d=torch.tensor([0, 0, 1]),
+        )
+        metric.process({}, [dict(sample_idx=index, pred_instances_3d=found, pred_instances={})])
+    return metric.evaluate(len(frames))
+
+
+def infos_of(root, **splits):
+    (root / 'splits.json').write_text(json.dumps(splits))
+    return converters.create_nuscenes_infos(root)
+
+
+def test_a_whole_split_scores_as_in_mmdet3d(tmp_path, said):
+    root = make_nuscenes(tmp_path / 'root', VAL, version='v1.0-trainval')
+    infos = converters.create_nuscenes_infos(root)['val']
+    found = scored('NuScenesDetectionMetric', root, infos)
+    np.testing.assert_equal(found, scored('NuScenesMetric', root, infos))
+    assert 0.1 < found['NuScenes metric/pred_instances_3d_NuScenes/car_AP_dist_1.0'] < 1
+    assert not said
+
+
+def test_a_part_scores_as_where_there_is_no_more(tmp_path, said):
+    root = make_nuscenes(tmp_path / 'root', VAL, version='v1.0-trainval')
+    alone = make_nuscenes(tmp_path / 'alone', VAL[:1], version='v1.0-trainval')
+    infos = infos_of(root, val=VAL[:1], other=VAL)
+    found = scored('NuScenesDetectionMetric', root, infos['val'])
+    assert said == ['The score is over 2 of the 4 frames that v1.0-trainval has of val.']
+    expected = scored('NuScenesMetric', alone, converters.create_nuscenes_infos(alone)['val'])
+    np.testing.assert_equal(found, expected)
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(found, scored('NuScenesDetectionMetric', root, infos['other']))
+
+
+def test_scenes_of_no_split_score_as_those_of_one(tmp_path, said):
+    """A simulated drive, whose tables are those of a mini set."""
+    root = make_nuscenes(tmp_path / 'root', ('street',))
+    infos = infos_of(root, val=['street'])['val']
+    found = scored('NuScenesDetectionMetric', root, infos)
+    assert said == ['The score is over 2 frames, which are not the official split mini_val.']
+    path = root / 'v1.0-mini/scene.json'
+    path.write_text(path.read_text().replace('"name": "street"', '"name": "scene-0103"'))
+    np.testing.assert_equal(found, scored('NuScenesMetric', root, infos))
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda r, i: i.unlink(), r'infos_val\.pkl is missing; it is made by `python tools/create'),
+        (
+            lambda r, i: shutil.rmtree(r / 'v1.0-mini'),
+            r'v1\.0-mini is missing: expected the tables',
+        ),
+        (lambda r, i: (r / 'v1.0-mini/log.json').unlink(), r'v1\.0-mini/log\.json is missing'),
+        (
+            lambda r, i: (r / 'v1.0-mini/sample.json').write_text('[]'),
+            r"sample\.json lacks 2 of the 2 frames of .*_val\.pkl, the first being 'street-0'",
+        ),
+        (
+            lambda r, i: i.write_bytes(i.read_bytes().replace(b'v1.0-mini', b'v1.0-test')),
+            r"infos_val\.pkl is of the version 'v1\.0-test', but only v1\.0-mini and",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_said_before_the_run(tmp_path, damage, message):
+    root = make_nuscenes(tmp_path / 'root', ('street',))
+    infos = infos_of(root, val=['street'])['val']
+    config = dict(type='NuScenesDetectionMetric', data_root=str(root), ann_file=str(infos))
+    metric = METRICS.build(config)
+    metric.dataset_meta = dict(classes=CLASSES, version='v1.0-trainval')
+    with pytest.raises(ValueError, match='lists 2 frames, but 1 were predicted'):
+        metric.compute_metrics([{}])
+    other = dict(sample_idx=0, lidar_path='/data/street-1-LIDAR_TOP.pcd.bin')
+    with pytest.raises(ValueError, match=r'does not have street-1-.*bin as its frame 0'):
+        metric.process({}, [other])
+    damage(root, infos)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        metric.dataset_meta = dict(classes=CLASSES)

@@ -81,7 +81,8 @@ def create_nuscenes_infos(
     A ``splits.json`` at the root ({split: [scene names]}) names the splits; else they follow
     from the version: ``train`` and ``val`` (for v1.0-mini those of the mini set), for
     v1.0-trainval also ``pretrain600`` and ``verify100`` (SLidR's halves of train), for
-    v1.0-test ``test``.
+    v1.0-test ``test``. Scenes none of whose key frames has its scan, as of archives that were not
+    downloaded, are left out with a notice.
 
     Args:
         version: folder of the tables; None takes the only ``v1.0-*`` folder of the root.
@@ -107,9 +108,12 @@ def create_nuscenes_infos(
     for table, kind in (('lidarseg', 'semantic'), ('panoptic', 'panoptic')):
         if table not in nusc.table_names:
             print(f'{tables} has no {table}.json: the info files have no {kind} labels.')
-    splits = _splits(root, version, present)
-    names = sorted({name for scenes in splits.values() for name in scenes})
+    wanted = _wanted_splits(root, version, present)
+    names = present & set().union(*wanted.values())
     samples = [s for s in _samples_in_order(nusc) if s['scene_name'] in names]
+    absent = _scenes_without_scans(nusc, samples)
+    splits = _splits(tables, wanted, present, absent)
+    samples = [s for s in samples if s['scene_name'] not in absent]
     entries = common.map_with_progress(partial(_sample_info, nusc, check), samples, workers)
 
     from mmdet3d.datasets import NuScenesDataset
@@ -225,38 +229,68 @@ def _errors_named(nusc, what: str) -> Iterator[None]:
         ) from error
 
 
-def _splits(root: Path, version: str, present: set[str]) -> dict[str, set[str]]:
-    """Scenes of each split, as far as the tables have them; empty splits are named, left out."""
+def _wanted_splits(root: Path, version: str, present: set[str]) -> dict[str, list[str]]:
+    """Scenes of each split: its own splits or those of the version."""
     wanted = common.own_splits(root, present)
-    if wanted is None:
-        from nuscenes.utils.splits import create_splits_scenes
+    if wanted is not None:
+        return wanted
+    from nuscenes.utils.splits import create_splits_scenes
 
-        official = create_splits_scenes()
-        if version == 'v1.0-mini':
-            wanted = dict(train=official['mini_train'], val=official['mini_val'])
-        elif version == 'v1.0-test':
-            wanted = dict(test=official['test'])
+    official = create_splits_scenes()
+    if version == 'v1.0-mini':
+        return dict(train=official['mini_train'], val=official['mini_val'])
+    if version == 'v1.0-test':
+        return dict(test=official['test'])
+    verifying = slidr_verifying_scenes()
+    return dict(
+        train=official['train'],
+        val=official['val'],
+        pretrain600=sorted(set(official['train']) - set(verifying)),
+        verify100=verifying,
+    )
+
+
+def _scenes_without_scans(nusc, samples: list[dict]) -> set[str]:
+    """Scenes of which no key frame has its scan; FileNotFoundError if that is all of them."""
+    found, lacking = set(), {}
+    for sample in samples:
+        with _errors_named(nusc, f'a row of the sample {sample["token"]}'):
+            row = nusc.get('sample_data', _channel(sample, LIDAR))
+            scan = _file(nusc, 'sample_data', row)
+        if scan.is_file():
+            found.add(sample['scene_name'])
         else:
-            verifying = slidr_verifying_scenes()
-            wanted = dict(
-                train=official['train'],
-                val=official['val'],
-                pretrain600=sorted(set(official['train']) - set(verifying)),
-                verify100=verifying,
-            )
+            lacking.setdefault(sample['scene_name'], scan)
+    if lacking and not found:
+        scan = next(iter(lacking.values()))
+        raise FileNotFoundError(f'{scan} is missing, and so is each scan of the splits.')
+    return lacking.keys() - found
+
+
+def _splits(
+    tables: Path, wanted: dict[str, list[str]], present: set[str], absent: set[str]
+) -> dict[str, set[str]]:
+    """Scenes of each split that are there; what is left out of the tables' is named."""
+    if not present & set().union(*wanted.values()):
+        raise ValueError(
+            f'{tables} has no scene of the splits {", ".join(wanted)}; for scenes of your '
+            f'own write {tables.parent / "splits.json"} as '
+            '{"train": [scene names], "val": [scene names]}.'
+        )
     splits = {}
     for split, names in wanted.items():
-        found = present.intersection(names)
-        if not found:
-            print(f'{split}: none of its {len(names)} scenes is in {root / version}, left out')
-            continue
-        print(f'{split}: {len(found)} of {len(names)} scenes')
-        splits[split] = found
-    if not splits:
-        raise ValueError(
-            f'{root / version} has no scene of the splits {", ".join(wanted)}; for scenes of your '
-            f'own write {root / "splits.json"} as {{"train": [scene names], "val": [scene names]}}.'
-        )
+        found, left_out = present.intersection(names) - absent, sorted(absent.intersection(names))
+        notice = ''
+        if left_out:
+            few = f' ({", ".join(left_out)})' if len(left_out) <= 5 else ''
+            notice = f'; {len(left_out)} without scans{few}, left out'
+        if found:
+            print(f'{split}: {len(found)} of {len(names)} scenes{notice}')
+            splits[split] = found
+        elif left_out:
+            print(f'{split}: none of its {len(names)} scenes{notice}')
+        else:
+            print(f'{split}: none of its {len(names)} scenes is in {tables}, left out')
     return splits
 
 
@@ -326,6 +360,12 @@ def _camera_info(nusc, sample: dict, camera: str, lidar2global: np.ndarray, chec
     record = nusc.get('calibrated_sensor', data['calibrated_sensor_token'])
     name = f'calibrated_sensor.json: camera_intrinsic of {camera} ({record["token"]})'
     cam2img = check_intrinsics(record['camera_intrinsic'], name)
+    for key, numbers in record.items():  # nuImages: camera_distortion
+        if 'dist' in key.lower() and numbers and np.any(numbers):
+            raise ValueError(
+                f'calibrated_sensor.json: {key} of {camera} ({record["token"]}) is not 0; take the '
+                'distortion out of the images first, as nuScenes does.'
+            )
     # Both ego poses: the car moves between the two moments of exposure.
     lidar2cam = np.linalg.inv(ego2global @ cam2ego) @ lidar2global
     lidar2cam[3] = (0, 0, 0, 1)
