@@ -36,12 +36,14 @@ from nclr_mm.apis import (
     frames_of,
     frames_of_files,
     frames_of_folder,
+    given_points,
     init_model,
     read_camera,
     split_of,
     stored_rig,
 )
 from nclr_mm.calibration import (
+    Findings,
     RigPriors,
     describe_pose,
     kitti_calib,
@@ -68,6 +70,10 @@ EXIT_CODES = {'ok': 0, 'doubtful': 3, 'failed': 4}
 EXPORTS = ('kitti', 'nuscenes', 'ros')
 # Frames that edges are aligned in with confidence.
 ENOUGH_FRAMES = 5
+SCALE_CONVENTION = (
+    'factor on the covariance that was fitted to the errors of this model (RigSolver.inflation); '
+    'null where none was, which gave too small covariances and bounds wherever it was measured'
+)
 CONVENTIONS = dict(
     lidar='frame of the scans, metres',
     camera='x right, y down, z forward, metres',
@@ -215,7 +221,7 @@ def read_inputs(args: argparse.Namespace) -> dict[str, Any]:
                 )
     return dict(
         names=names,
-        scans=[read_scan(path, args.columns) for path in args.points],
+        scans=[given_points(read_scan(path, args.columns), 1.0, path) for path in args.points],
         images=frames,
         cam2img=np.stack([known[name].cam2img for name in names]),
         initial=read_poses(args.initial, names),
@@ -248,7 +254,6 @@ def read_matrix(path: str) -> np.ndarray:
 def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, Any]:
     """What extrinsics.json says of a camera; numbers that do not exist are null."""
     solved = found.verdict != 'failed'
-    rotation, translation = found.deviation if solved else (math.inf, math.inf)
     result: dict[str, Any] = dict(
         verdict=found.verdict,
         reasons=found.reasons,
@@ -260,10 +265,7 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
         )
         if solved
         else None,
-        deviation=dict(rotation_deg=finite(rotation), translation_m=finite(translation)),
-        covariance=found.covariance.tolist()
-        if solved and np.isfinite(found.covariance).all()
-        else None,
+        **describe_uncertainty(found),
         num_looks=found.num_looks,
         agreement=found.agreement,
         num_matches=found.num_matches,
@@ -290,6 +292,19 @@ def describe(found: CameraCalibration, truth: np.ndarray | None) -> dict[str, An
     return result
 
 
+def describe_uncertainty(found: Findings) -> dict[str, Any]:
+    """Standard deviations, 90 % bounds and covariance of a pose; null where they are not known."""
+    known = found.verdict != 'failed' and np.isfinite(found.covariance).all()
+    values = dict(deviation=found.deviation, bound_90=found.bound)
+    return dict(
+        {
+            key: dict(zip(('rotation_deg', 'translation_m'), pair if known else (None, None)))
+            for key, pair in values.items()
+        },
+        covariance=found.covariance.tolist() if known else None,
+    )
+
+
 def distance(pose: np.ndarray, other: np.ndarray) -> dict[str, float]:
     degrees, metres = pose_distance(pose, other)
     return dict(rotation_deg=degrees, translation_m=metres)
@@ -307,13 +322,13 @@ def overlay(
     if found.initial is not None:
         panels['before'] = found.initial
     solved = np.isfinite(found.reproj_error)
-    rotation, translation = found.deviation
+    rotation, translation = found.bound
     if not solved:
         title = 'after: no pose was found'
     elif found.verdict == 'failed':
         title = 'after: failed, a pose that is not to be used'
     else:
-        title = f'after: {found.verdict}, looks spread by {rotation:.2f} deg, {translation:.2f} m'
+        title = f'after: {found.verdict}, 90 % bound {rotation:.2f} deg, {translation:.2f} m'
     panels[title] = found.lidar2cam if solved else None
     if truth is not None:
         panels['truth'] = truth
@@ -441,17 +456,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     inputs, model = report_user_errors(lambda: prepare(args))
     if of_rig(args):
         return report_user_errors(lambda: run_rig(args, inputs, model))
-    found = calibrate(
-        model,
-        inputs['scans'],
-        inputs['images'],
-        inputs['cam2img'],
-        inputs['initial'],
-        inputs['names'],
-        args.looks,
-        args.intensity_scale,
-        refine=args.refine,
-        seed=args.seed,
+    found = report_user_errors(
+        lambda: calibrate(
+            model,
+            inputs['scans'],
+            inputs['images'],
+            inputs['cam2img'],
+            inputs['initial'],
+            inputs['names'],
+            args.looks,
+            args.intensity_scale,
+            refine=args.refine,
+            seed=args.seed,
+        )
     )
     truths = dict(zip(found, [None] * len(found) if inputs['truth'] is None else inputs['truth']))
     report = dict(
@@ -461,11 +478,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         images=dict(zip(inputs['names'], args.image)),
         looks=args.looks,
         seed=args.seed,
+        covariance_scale=covariance_scale(model),
         conventions=dict(
             **CONVENTIONS,
             covariance='of xi = (rotation vector in radians, translation in metres) in the LiDAR '
-            'frame: lidar2cam Exp(xi); from the spread over the looks, which knows nothing of an '
-            'error that all of them share',
+            'frame: lidar2cam Exp(xi); from the residuals of the matches, times covariance_scale',
+            bound_90='what the errors of rotation and translation do not exceed in 90 % of cases',
+            covariance_scale=SCALE_CONVENTION,
             refinement='moves lidar2cam alone: verdict, covariance, inliers and reprojection error '
             'are of the pose before it',
         ),
@@ -475,7 +494,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for i, (name, camera) in enumerate(found.items()):
         picture = overlay(camera, inputs['scans'][0], inputs['images'][0][i], truths[name])
         save_image(args.out_dir / f'overlay_{file_name(name)}.jpg', picture)
-        print_camera(name, camera, report['cameras'][name])
+        print_camera(name, camera, report)
     solved = {n: (c.cam2img, c.lidar2cam) for n, c in found.items() if c.verdict != 'failed'}
     written = export(args, solved, inputs['lidar2ego'])
     print(', '.join(map(str, [args.out_dir / 'extrinsics.json', *written])))
@@ -516,18 +535,20 @@ def run_rig(args: argparse.Namespace, inputs: dict[str, Any], model: torch.nn.Mo
     initials, truths = ([None] * len(names) if x is None else x for x in (inputs['initial'], truth))
     estimate = found.estimate
     solved = estimate.verdict != 'failed'
-    rotation, translation = estimate.deviation if solved else (math.inf, math.inf)
     report = dict(
         config=args.config,
         checkpoint=args.checkpoint,
         looks=args.looks,
         seed=args.seed,
+        covariance_scale=covariance_scale(model),
         conventions=dict(
             **CONVENTIONS,
+            covariance_scale=SCALE_CONVENTION,
             rig2cam='takes the frame of the rig to the camera; lidar2rig the LiDAR frame to it',
             covariance='of xi = (rotation vector in radians, translation in metres) in the LiDAR '
             'frame: lidar2rig Exp(xi), and so lidar2cam Exp(xi) of each camera; from the residuals '
-            'of the matches, which know nothing of an error that all of them share',
+            'of the matches, times covariance_scale',
+            bound_90='what the errors of rotation and translation do not exceed in 90 % of cases',
             p_value='of a deviation as large as this one if the camera has not moved',
             adjustment='with --adjust, lidar2cam and cam2img of a camera are the adjusted ones, '
             'and adjusted_covariance is theirs; all else is of the rigid rig before it',
@@ -537,8 +558,7 @@ def run_rig(args: argparse.Namespace, inputs: dict[str, Any], model: torch.nn.Mo
             reasons=estimate.reasons,
             lidar2rig=estimate.lidar2rig.tolist() if solved else None,
             parts=describe_pose(estimate.lidar2rig) if solved else None,
-            deviation=dict(rotation_deg=finite(rotation), translation_m=finite(translation)),
-            covariance=estimate.covariance.tolist() if math.isfinite(rotation) else None,
+            **describe_uncertainty(estimate),
             num_frames=estimate.num_frames,
             num_looks=estimate.num_looks,
             agreement=estimate.agreement,
@@ -619,14 +639,15 @@ def draw_rig(
     """Overlays of each camera and of all on one sheet, ellipsoids and deviation over frames."""
     points, images = frame.load()
     solved = found.estimate.verdict != 'failed'
-    rotation, translation = found.estimate.deviation
+    rotation, translation = found.estimate.bound
     truths = inputs['truth']
     panels = {}
     for i, (name, camera) in enumerate(found.cameras.items()):
         poses = {}
         if inputs['initial'] is not None:
             poses[f'{name}, before'] = inputs['initial'][i]
-        title = f'{name}, after: {found.estimate.verdict}, {rotation:.2f} deg, {translation:.2f} m'
+        title = f'{name}, after: {found.estimate.verdict}, 90 % bound {rotation:.2f} deg, '
+        title += f'{translation:.2f} m'
         poses[title if solved else f'{name}, after: failed'] = camera.lidar2cam if solved else None
         if truths is not None:
             poses[f'{name}, truth'] = truths[i]
@@ -655,10 +676,10 @@ def print_rig(found: RigCalibration, report: dict[str, Any]) -> None:
     estimate = found.estimate
     print(f'rig: {estimate.verdict}' + ''.join(f'; {reason}' for reason in estimate.reasons))
     if estimate.verdict != 'failed':
-        rotation, translation = estimate.deviation
+        rotation, translation = estimate.bound
         print(
-            f'  {estimate.num_frames} frames; standard deviation {rotation:.3f} deg, '
-            f'{translation:.4f} m; {estimate.num_inliers} inliers of {estimate.num_matches} matches'
+            f'  {estimate.num_frames} frames; 90 % bound {rotation:.3f} deg, {translation:.4f} m'
+            f'{unfitted(report)}; {estimate.num_inliers} inliers of {estimate.num_matches} matches'
         )
         if not found.motion_known:
             print('  motion of the vehicle between scan and images is not known, and not taken out')
@@ -685,18 +706,30 @@ def words(gap: dict[str, float] | None) -> str:
     return '' if gap is None else f'{gap["rotation_deg"]:.2f} deg, {gap["translation_m"]:.3f} m'
 
 
-def print_camera(name: str, found: CameraCalibration, described: dict) -> None:
+def covariance_scale(model: torch.nn.Module) -> float | None:
+    """The factor that is fitted to the errors of a model, or None."""
+    solver = model.calib_head.rig_solver
+    return None if solver is None else solver.inflation
+
+
+def unfitted(report: dict) -> str:
+    """What qualifies a bound that is not fitted to the errors of the model."""
+    return ' (too small: no scale is fitted)' if report['covariance_scale'] is None else ''
+
+
+def print_camera(name: str, found: CameraCalibration, report: dict) -> None:
+    described = report['cameras'][name]
     print(f'{name}: {found.verdict}' + ''.join(f'; {reason}' for reason in found.reasons))
     if described['lidar2cam'] is None:
         return
     parts = described['parts']['cam2lidar']
-    rotation, translation = found.deviation
+    rotation, translation = found.bound
     x, y, z = parts['translation_m']
     angles = ', '.join(f'{key} {value:.2f}' for key, value in parts['euler_deg'].items())
     print(f'  camera in the LiDAR frame: x {x:.3f}, y {y:.3f}, z {z:.3f} m; {angles} deg')
     print(
-        f'  spread {rotation:.2f} deg, {translation:.3f} m; {found.num_inliers} inliers of '
-        f'{found.num_matches} matches, {found.reproj_error:.1f} px'
+        f'  90 % bound {rotation:.2f} deg, {translation:.3f} m{unfitted(report)}; '
+        f'{found.num_inliers} inliers of {found.num_matches} matches, {found.reproj_error:.1f} px'
     )
     gaps = {
         'from the initial pose': described.get('from_initial'),

@@ -117,7 +117,7 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
     """A deviation for check.json; numbers that do not exist are null."""
     estimate = deviation.estimate
     solved = estimate.verdict != 'failed'
-    rotation, translation = deviation.spread
+    rotation, translation = deviation.bound
     alignment = deviation.alignment
     return dict(
         frames=[names[deviation.begin], names[deviation.end - 1]],
@@ -125,8 +125,8 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
         reasons=estimate.reasons,
         rotation_deg=deviation.rotation if solved else None,
         translation_m=deviation.translation if solved else None,
-        rotation_spread_deg=rotation if 0 < rotation < math.inf else None,
-        translation_spread_m=translation if 0 < translation < math.inf else None,
+        rotation_bound_deg=rotation if 0 < rotation < math.inf else None,
+        translation_bound_m=translation if 0 < translation < math.inf else None,
         correction=deviation.correction.tolist() if solved else None,
         network_correction=estimate.lidar2cam.tolist() if solved else None,
         edge_scores=None if alignment is None else [alignment.score_start, alignment.score],
@@ -136,31 +136,31 @@ def describe(deviation: Deviation, names: Sequence[str]) -> dict:
 
 
 def series(deviations: Sequence[Deviation], kind: int) -> list[tuple[float, float, float]]:
-    """Position, rotation (0) or translation (1), and spread of deviations, NaN without a pose."""
+    """Position, rotation (0) or translation (1), and bound of deviations, NaN without a pose."""
     rows = []
     for item in deviations:
         solved = item.estimate.verdict != 'failed'
         value = (item.rotation, item.translation)[kind] if solved else math.nan
-        rows.append(((item.begin + item.end - 1) / 2, value, item.spread[kind]))
+        rows.append(((item.begin + item.end - 1) / 2, value, item.bound[kind]))
     return rows
 
 
-def with_spread(value: str, spread: float, digits: int) -> str:
-    """A value with its spread, where that is known: not of an alignment, nor if nothing spread."""
-    return f'{value} (spread {spread:.{digits}f})' if 0 < spread < math.inf else value
+def with_bound(value: str, bound: float, digits: int) -> str:
+    """A value with its 90 % bound, where that is known: not of an alignment."""
+    return f'{value} ± {bound:.{digits}f}' if 0 < bound < math.inf else value
 
 
 def table(checks: Mapping[str, CameraCheck]) -> str:
     rows = [['camera', 'verdict', 'off by (deg)', 'off by (m)', 'frames beyond', 'drifts']]
     for name, check in checks.items():
-        overall, spread = check.overall, check.overall.spread
+        overall, bound = check.overall, check.overall.bound
         solved = overall.estimate.verdict != 'failed'
         rows.append(
             [
                 name,
                 check.verdict,
-                with_spread(f'{overall.rotation:.2f}', spread[0], 2) if solved else '',
-                with_spread(f'{overall.translation:.3f}', spread[1], 3) if solved else '',
+                with_bound(f'{overall.rotation:.2f}', bound[0], 2) if solved else '',
+                with_bound(f'{overall.translation:.3f}', bound[1], 3) if solved else '',
                 f'{sum(f.exceeds for f in check.frames)} of {len(check.frames)}',
                 f'{len(check.drifts)} of {len(check.windows)} windows',
             ]
@@ -222,13 +222,13 @@ def rig_table(overall: RigDeviation, windows: Sequence[RigDeviation]) -> str:
         )
     degrees, metres = overall.size
     if math.isfinite(degrees):
-        spread = overall.estimate.deviation
+        bound = overall.estimate.bound
         rows.append(
             [
                 'LiDAR against all cameras',
                 overall.estimate.verdict,
-                with_spread(f'{degrees:.2f}', spread[0], 3),
-                with_spread(f'{metres:.3f}', spread[1], 4),
+                with_bound(f'{degrees:.2f}', bound[0], 3),
+                with_bound(f'{metres:.3f}', bound[1], 4),
                 '',
                 '',
             ]

@@ -90,6 +90,7 @@ def summary(trials: Sequence[rig_trials.Trial]) -> dict:
         translation_median=float(np.median(translation)),
         translation_mean=float(np.mean(translation)),
         failed=float(1 - solved.mean()),
+        **dict(zip(('within_bounds', 'bound_factor'), rig_trials.within_bounds(trials))),
         recall={
             f'{degrees:g} deg, {metres:g} m': float(
                 np.mean((rotation <= degrees) & (translation <= metres))
@@ -162,8 +163,8 @@ def tables(result: Mapping) -> str:
         f'Cameras: {", ".join(result["cameras"])}. Errors of a rig are those of its worst camera.',
         '',
         f'| | number | rotation median / mean (deg) | translation (m) | failed | '
-        f'{" | ".join(names)} |',
-        '| --- | ---: | ---: | ---: | ---: |' + ' ---: |' * len(names),
+        f'{" | ".join(names)} | within the 90 % bounds | factor for 90 % |',
+        '| --- | ---: | ---: | ---: | ---: |' + ' ---: |' * (len(names) + 2),
     ]
     rows = {'each camera, one frame': result['single']}
     rows |= {f'rig, {size} frames': row for size, row in result['rig'].items()}
@@ -172,7 +173,8 @@ def tables(result: Mapping) -> str:
         lines.append(
             f'| {name} | {row["number"]} | {row["rotation_median"]:.3f} / '
             f'{row["rotation_mean"]:.3f} | {row["translation_median"]:.3f} / '
-            f'{row["translation_mean"]:.3f} | {row["failed"]:.2f} | {recalls} |'
+            f'{row["translation_mean"]:.3f} | {row["failed"]:.2f} | {recalls} | '
+            f'{row["within_bounds"]:.2f} | {row["bound_factor"]:.2f} |'
         )
     lines += [
         '',

@@ -1,6 +1,6 @@
 """For programs: build a trained model, calibrate cameras and rigs, check stored calibrations."""
 
-from .calibration import CameraCalibration, calibrate
+from .calibration import CameraCalibration, calibrate, given_points
 from .checking import Drive, check_calibration, look_at_drive
 from .model import init_model
 from .rig import (
@@ -32,6 +32,7 @@ __all__ = [
     'frames_of',
     'frames_of_files',
     'frames_of_folder',
+    'given_points',
     'init_model',
     'look_at_drive',
     'read_camera',

@@ -22,6 +22,7 @@ from nclr_mm.calibration import (
 )
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_image
 from nclr_mm.datasets.scans import measured_points, read_scan
+from nclr_mm.models.task_modules import RigSolver
 
 from .looks import Looker
 
@@ -30,10 +31,8 @@ __all__ = ['CameraCalibration', 'calibrate']
 # Edges of so many frames are aligned: more cost memory and gain little.
 _ALIGNED_FRAMES = 10
 
-# No LiDAR on a vehicle sees farther, metres.
-_FARTHEST = 1000.0
-# Greatest intensity of the data sets that networks here are trained with.
-_BRIGHTEST = 255.0
+# Metres. Half of the points of a scan in a vehicle's surroundings are nearer, by a factor of ten.
+_FARTHEST_MEDIAN = 500.0
 
 Points = np.ndarray | str | os.PathLike
 Image = np.ndarray | str | os.PathLike
@@ -103,7 +102,7 @@ def calibrate(
         thresholds: of the verdict.
         refine: align depth edges with image edges after it (:func:`~nclr_mm.calibration.
             align_edges`) in up to ten of the frames, which uses no network; wants five or more.
-        seed: of the motions and of the bootstrap; the same seed gives the same result.
+        seed: of the motions; the same seed gives the same result.
 
     Returns:
         Name of a camera -> its calibration, whose ``lidar2cam`` (4, 4) takes points to the camera
@@ -134,12 +133,10 @@ def calibrate(
 
     looker = Looker(model, names, seed)
     image_sizes = None
-    brightest = 0.0
     per_look, seen = [], []
     to_align = set(evenly(len(frames), _ALIGNED_FRAMES)) if refine else set()
     for index, (scan, pictures) in enumerate(frames):
-        scan = given_points(scan, intensity_scale, str(index))
-        brightest = max(brightest, float(scan[:, 3].max()))
+        scan = given_points(scan, intensity_scale, f'The scan of frame {index}')
         pictures = [given_image(picture, str(index)) for picture in pictures]
         sizes = [picture.shape[:2] for picture in pictures]
         image_sizes = image_sizes or sizes
@@ -152,7 +149,7 @@ def calibrate(
         if index in to_align:
             seen.append((scan, pictures))
 
-    solver = model.calib_head.solver
+    rig_solver = model.calib_head.rig_solver or RigSolver()
     result = {}
     for i, name in enumerate(names):
         estimate = estimate_pose(
@@ -160,15 +157,12 @@ def calibrate(
             [look.poses[i] for look in per_look],
             looker.cam2img[i],
             looker.image_size,
-            solver,
+            model.calib_head.solver,
+            rig_solver,
             thresholds,
-            seed=seed,
         )
-        if estimate.verdict == 'failed' and brightest > _BRIGHTEST:
-            estimate.reasons.append(
-                f'intensities go up to {brightest:g}, those of the known data sets to 1 or 255: '
-                'intensity_scale brings them there'
-            )
+        if estimate.verdict != 'ok':
+            estimate.reasons += looker.intensity_warnings()
         # The network saw a resized image.
         estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
         refinement = None
@@ -216,23 +210,27 @@ def _frames(points, images) -> list[tuple[Points, list[Image]]]:
     return frames
 
 
-def given_points(scan: Points, intensity_scale: float, frame: str) -> np.ndarray:
-    """Measured points (N, 4) of a scan or its file, checked; intensities scaled."""
+def given_points(scan: Points, intensity_scale: float, name: str) -> np.ndarray:
+    """Measured points (N, 4) of a scan or its file, checked; intensities scaled.
+
+    Args:
+        scan: (N, >= 4), or the file.
+        intensity_scale: factor.
+        name: what an error calls an array; a file is called by its path.
+    """
     if not isinstance(scan, np.ndarray):
-        scan = read_scan(scan)
+        scan, name = read_scan(scan), os.fspath(scan)
     elif scan.ndim != 2 or scan.shape[1] < 4:
-        raise ValueError(
-            f'points of frame {frame} must be of the shape (N, >= 4), got {scan.shape}.'
-        )
+        raise ValueError(f'{name} must be of the shape (N, >= 4), got {scan.shape}.')
     scan = measured_points(np.array(scan[:, :4], dtype=np.float64))
     if not len(scan):
-        raise ValueError(f'The scan of frame {frame} holds no point with finite coordinates.')
-    nearest = float(np.linalg.norm(scan[:, :3], axis=1).min())
-    if nearest > _FARTHEST:
+        raise ValueError(f'{name} holds no point with finite coordinates.')
+    median = float(np.median(np.linalg.norm(scan[:, :3], axis=1)))
+    if median > _FARTHEST_MEDIAN:
         raise ValueError(
-            f'The scan of frame {frame} has no point within {_FARTHEST:.0f} m of the LiDAR (the '
-            f"nearest is {nearest:.0f} m away): coordinates must be in the LiDAR's own frame, in "
-            'metres, not those of a map.'
+            f'{name}: half of the points are farther than {median:.0f} m from the origin, expected '
+            f"at most {_FARTHEST_MEDIAN:.0f} m: coordinates must be in the LiDAR's own frame, not "
+            'those of a map, and in metres.'
         )
     scan[:, 3] *= intensity_scale
     return scan

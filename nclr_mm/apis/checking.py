@@ -14,6 +14,7 @@ from nclr_mm.calibration import CameraCheck, CheckedFrame, EdgeFrame, check_came
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.scans import read_scan
+from nclr_mm.models.task_modules import RigSolver
 
 from .looks import Looker
 
@@ -100,7 +101,7 @@ def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, C
     """Compare the stored calibration of each camera with what the network saw.
 
     Args:
-        model: whose solver finds the poses.
+        model: whose solvers find the poses and their covariances.
         drive: of :func:`look_at_drive`.
         settings: ``window``, ``tolerances``, ``align``, ``aligned_tolerances``, ``thresholds`` of
             :func:`nclr_mm.calibration.check_camera`.
@@ -108,5 +109,9 @@ def check_calibration(model: nn.Module, drive: Drive, **settings) -> dict[str, C
     Returns:
         Camera -> its check.
     """
-    solver = model.calib_head.solver
-    return {name: check_camera(frames, solver, **settings) for name, frames in drive.items()}
+    head = model.calib_head
+    rig_solver = head.rig_solver or RigSolver()
+    return {
+        name: check_camera(frames, head.solver, rig_solver, **settings)
+        for name, frames in drive.items()
+    }

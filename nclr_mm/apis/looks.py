@@ -54,6 +54,7 @@ class Looker:
         self.motion = RigidPerturbation(**dict(settings, seed_by_sample=True, seed=seed))
         self.cam2img = None
         self.image_size = (0, 0)
+        self._brightest: float | None = None  # intensity that the network has seen
 
     @torch.no_grad()
     def look(
@@ -84,6 +85,21 @@ class Looker:
             found.append(_in_own_frame(head.predict(scene)[0], motion))
         return found
 
+    def intensity_warnings(self) -> list[str]:
+        """A sentence where the network saw intensities of another scale than that of its training.
+
+        All data sets of this package come to the network with intensities of 0 to 1.
+        """
+        brightest = self._brightest
+        if brightest is None or 0.05 <= brightest <= 2.0:
+            return []
+        if not brightest:
+            return ['all intensities are 0, networks of this package are trained with 0 to 1']
+        return [
+            f'the network saw intensities up to {brightest:.3g}, networks of this package are '
+            'trained with 0 to 1: intensity_scale (--intensity-scale) brings them there'
+        ]
+
     def _prepare(self, points, images, cam2img, motion) -> tuple[dict, object]:
         moved = points.copy()
         moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
@@ -98,6 +114,9 @@ class Looker:
             rig2cam=None,  # matches of all looks are joined before a rig is solved
         )
         packed = self.pipeline(results)
+        seen = packed['inputs']['points'][:, 3]
+        if len(seen):
+            self._brightest = max(self._brightest or 0.0, float(seen.max()))
         batch = dict(
             inputs={key: [value] for key, value in packed['inputs'].items()},
             data_samples=[packed['data_samples']],

@@ -217,7 +217,7 @@ def calibrate_rig(
         images = [given_image(picture, where) for picture in pictures]
         run.check_sizes(images, where)
         _check_centres(cam2img, images, names)
-        points = given_points(scan, intensity_scale, where)
+        points = given_points(scan, intensity_scale, f'The scan of frame {where}')
         found = looker.look(points, images, cam2img, index, looks)
         run.add(
             frame,
@@ -234,7 +234,10 @@ def calibrate_rig(
         raise ValueError('There is no frame to calibrate by.')
     if index + 1 < run.done:
         raise ValueError(f'{state} is of {run.done} frames, but only {index + 1} are given.')
-    return _result(run, rig2cam, cam2img, names, solver, thresholds, adjust, false_alarms, shared)
+    result = _result(run, rig2cam, cam2img, names, solver, thresholds, adjust, false_alarms, shared)
+    if result.estimate.verdict != 'ok':
+        result.estimate.reasons += looker.intensity_warnings()
+    return result
 
 
 class _Run:

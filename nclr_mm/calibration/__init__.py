@@ -1,4 +1,4 @@
-"""What a calibration is made of once the network has matched: one pose, its spread, a verdict.
+"""What a calibration is made of once the network has matched: one pose, its uncertainty, a verdict.
 
 Also the files that calibrations come from and go to.
 """
@@ -17,6 +17,7 @@ from .check import (
 from .estimate import (
     DEFAULT_THRESHOLDS,
     Estimate,
+    Findings,
     Matches,
     Thresholds,
     estimate_pose,
@@ -52,6 +53,7 @@ __all__ = [
     'Deviation',
     'EdgeFrame',
     'Estimate',
+    'Findings',
     'Intrinsics',
     'KeptMatches',
     'Matches',

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from nclr_mm.models.task_modules import PoseSolver
+from nclr_mm.models.task_modules import PoseSolver, RigSolver
 
 from .alignment import Alignment, EdgeFrame, align_edges, evenly
 from .estimate import (
@@ -61,7 +61,7 @@ class CheckedFrame:
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Deviations from the stored calibration that are let pass, whatever their spread.
+    """Deviations from the stored calibration that are accepted, whatever their uncertainty.
 
     They should be about as large as the model's own error on calibrated data of this kind, which
     averaging over frames does not take away.
@@ -69,17 +69,17 @@ class Tolerances:
     Attributes:
         rotation: degrees.
         translation: metres.
-        spreads: a deviation that is the network's alone must exceed so many standard deviations,
-            too; one that exceeds the tolerances but not these tells nothing.
+        bounds: a deviation that is the network's alone must also exceed so many of its 90 % bounds
+            (:attr:`Findings.bound`); one that exceeds the tolerances but not these tells nothing.
     """
 
     rotation: float = 1.0
     translation: float = 0.3
-    spreads: float = 3.0
+    bounds: float = 1.0
 
 
 DEFAULT_TOLERANCES = Tolerances()
-#: A frame has few looks; whether it deviates is judged by its spread.
+#: A frame has few looks; whether it deviates is decided by its bound.
 FRAME_THRESHOLDS = replace(DEFAULT_THRESHOLDS, looks=1)
 #: Where edges are aligned after the network's estimate, which is more exact.
 ALIGNED_TOLERANCES = Tolerances(0.5, 0.05)
@@ -93,11 +93,11 @@ class Deviation:
 
     Attributes:
         begin, end: the frames.
-        estimate: of the correction by the network, with spread and verdict.
+        estimate: of the correction by the network, with covariance and verdict.
         alignment: of edges, from the stored pose and from that of the network; None where it was
             not asked for, gained nothing, or contradicts the network.
         exceeds: whether it is beyond the tolerances.
-        unclear: whether it may be, but spreads too much to tell.
+        unclear: whether it may be, but is too uncertain to tell.
     """
 
     begin: int
@@ -113,10 +113,10 @@ class Deviation:
         return self.estimate.lidar2cam if self.alignment is None else self.alignment.correction
 
     @property
-    def spread(self) -> tuple[float, float]:
-        """Standard deviations, degrees and metres, of the network's estimate; 0 of an alignment,
-        of which they are not known."""
-        return self.estimate.deviation if self.alignment is None else (0.0, 0.0)
+    def bound(self) -> tuple[float, float]:
+        """90 % bounds, degrees and metres, of the network's estimate; 0 of an alignment, of which
+        they are not known."""
+        return self.estimate.bound if self.alignment is None else (0.0, 0.0)
 
     @property
     def rotation(self) -> float:
@@ -139,8 +139,8 @@ class CameraCheck:
         overall: all frames together.
         drifts: windows that lie beyond the tolerances from the first one that has a pose.
         verdict: ``drifting`` where a window has drifted; ``off`` where the overall deviation
-            exceeds the tolerances; ``unknown`` where all frames together have no pose, or spread
-            too much; else ``ok``.
+            exceeds the tolerances; ``unknown`` where all frames together have no pose, or one that
+            is too uncertain; else ``ok``.
     """
 
     frames: list[Deviation]
@@ -153,6 +153,7 @@ class CameraCheck:
 def check_camera(
     frames: Sequence[CheckedFrame],
     solver: PoseSolver,
+    rig_solver: RigSolver,
     window: int = 10,
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     align: int = 0,
@@ -164,6 +165,7 @@ def check_camera(
     Args:
         frames: in the order of time, of one vehicle.
         solver: finds the poses.
+        rig_solver: gives their covariances.
         window: frames a window; windows of one scene overlap by half.
         tolerances: what is let pass of the network's estimates.
         align: at most so many of all frames, evenly chosen, are aligned by their edges after the
@@ -183,7 +185,7 @@ def check_camera(
 
     @cache  # a window may be a frame, or all of them
     def estimated(begin: int, end: int) -> Estimate:
-        return _estimate(frames[begin:end], solver, thresholds)
+        return _estimate(frames[begin:end], solver, rig_solver, thresholds)
 
     def deviation(begin: int, end: int, align: int = 0) -> Deviation:
         part, estimate = frames[begin:end], estimated(begin, end)
@@ -194,7 +196,7 @@ def check_camera(
             result.alignment = _align(part, align, estimate, tolerances)
         allowed = tolerances if result.alignment is None else aligned_tolerances
         size = result.rotation, result.translation
-        result.exceeds = _exceeds(size, result.spread, allowed)
+        result.exceeds = _exceeds(size, result.bound, allowed)
         result.unclear = not result.exceeds and _exceeds(size, (0, 0), allowed)
         return result
 
@@ -206,7 +208,7 @@ def check_camera(
     for i in known[1:]:
         first, other = windows[known[0]], windows[i]
         change = pose_distance(other.correction, first.correction)
-        if _exceeds(change, np.hypot(first.spread, other.spread), tolerances):
+        if _exceeds(change, np.hypot(first.bound, other.bound), tolerances):
             check.drifts.append(i)
     if check.drifts:
         check.verdict = 'drifting'
@@ -230,7 +232,10 @@ def windows_of(frames: Sequence[CheckedFrame], size: int) -> list[tuple[int, int
 
 
 def _estimate(
-    frames: Sequence[CheckedFrame], solver: PoseSolver, thresholds: Thresholds
+    frames: Sequence[CheckedFrame],
+    solver: PoseSolver,
+    rig_solver: RigSolver,
+    thresholds: Thresholds,
 ) -> Estimate:
     """Solve for the correction C: points of the stored camera frame to the true one.
 
@@ -247,8 +252,9 @@ def _estimate(
         ]
         back = np.linalg.inv(frame.stored)
         poses += [None if pose is None else pose @ back for pose in frame.poses]
+    size = frames[0].image_size
     return estimate_pose(
-        Matches.join(matches), poses, cam2img, None, solver, thresholds, resamples=30
+        Matches.join(matches), poses, cam2img, size, solver, rig_solver, thresholds
     )
 
 
@@ -266,14 +272,14 @@ def _align(
     correction = estimate.lidar2cam
     found = align_edges(edges, np.stack(intrinsics), stored, [correction], limits=_REACH)
     apart = pose_distance(found.correction, correction)
-    if found.reason or _exceeds(apart, estimate.deviation, tolerances):
+    if found.reason or _exceeds(apart, estimate.bound, tolerances):
         return None
     return found
 
 
-def _exceeds(size: Sequence[float], spread: Sequence[float], tolerances: Tolerances) -> bool:
+def _exceeds(size: Sequence[float], bound: Sequence[float], tolerances: Tolerances) -> bool:
     limits = np.array([tolerances.rotation, tolerances.translation])
-    limits = np.maximum(limits, tolerances.spreads * np.asarray(spread))
+    limits = np.maximum(limits, tolerances.bounds * np.asarray(bound))
     return bool((np.asarray(size) > limits).any())
 
 

@@ -1,4 +1,4 @@
-"""One pose from the matches of several looks at a rig, its spread, and what to think of it.
+"""One pose from the matches of several looks at a rig, its uncertainty, and a verdict.
 
 A *look* is one pass of the network over one frame. Frames differ in what they show; several looks
 at one frame differ in how the points were moved before.
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
 
-from nclr_mm.models.task_modules import PoseSolver, log_motion, refine_pose
+from nclr_mm.models.task_modules import PoseSolver, RigMatches, RigSolver, refine_pose
 
 __all__ = [
     'DEFAULT_THRESHOLDS',
@@ -20,6 +21,7 @@ __all__ = [
     'Findings',
     'Matches',
     'Thresholds',
+    'error_bound',
     'estimate_pose',
     'pose_distance',
 ]
@@ -57,7 +59,7 @@ class Thresholds:
         agreement_ok, agreement_failed: share of the looks whose own pose is near the joint one: at
             least the one for ``ok``, less than the other for ``failed``.
         agreement_rotation, agreement_translation: what is near, degrees and metres.
-        rotation, translation: largest deviation for ``ok``, degrees and metres.
+        rotation, translation: largest :attr:`Findings.bound` for ``ok``, degrees and metres.
         inliers: least number of inliers a look for ``ok``.
         looks: fewer cannot contradict the joint pose, which is solved from them.
         distance: of a camera from the LiDAR, metres; a pose farther away is not ``ok``.
@@ -67,8 +69,8 @@ class Thresholds:
     agreement_failed: float = 0.25
     agreement_rotation: float = 5.0
     agreement_translation: float = 2.0
-    rotation: float = 1.0
-    translation: float = 0.5
+    rotation: float = 3.0
+    translation: float = 1.0
     inliers: float = 30.0
     looks: int = 3
     distance: float = 10.0
@@ -83,8 +85,8 @@ class Findings:
 
     Attributes:
         covariance: (6, 6) of a small motion xi = (rotation vector in radians, translation in
-            metres) in the LiDAR's frame, ``pose Exp(xi)``; infinite if there is no pose, or
-            nothing is known of its spread.
+            metres) in the LiDAR's frame, ``pose Exp(xi)``; infinite if there is no pose, or too few
+            matches to estimate it.
         num_matches, num_inliers: of all looks.
         reproj_error: root mean square over the inliers in pixels; inf if there is no pose.
         num_looks: how many looks there were.
@@ -101,6 +103,11 @@ class Findings:
     agreement: float = 0.0
     verdict: str = 'failed'
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def bound(self) -> tuple[float, float]:
+        """The :func:`error_bound` of the covariance, degrees and metres."""
+        return error_bound(self.covariance)
 
     @property
     def deviation(self) -> tuple[float, float]:
@@ -138,7 +145,7 @@ class Findings:
         ]
         self.num_looks = len(look_poses)
         self.agreement = float(np.mean(near)) if near else 0.0
-        rotation, translation = self.deviation
+        rotation, translation = self.bound
         agreeing = f'{self.agreement:.0%} of {self.num_looks} looks agree with the joint pose'
         if self.agreement < thresholds.agreement_failed:
             self.reasons.append(f'only {agreeing}')
@@ -149,10 +156,12 @@ class Findings:
             self.reasons.append(
                 f'fewer than {thresholds.looks} looks, which cannot tell whether they agree'
             )
-        if rotation > thresholds.rotation:
-            self.reasons.append(f'the rotation spreads by {rotation:.2f} deg')
-        if translation > thresholds.translation:
-            self.reasons.append(f'the translation spreads by {translation:.2f} m')
+        if not np.isfinite(rotation):
+            self.reasons.append('the matches are too few to estimate how exact the pose is')
+        elif rotation > thresholds.rotation or translation > thresholds.translation:
+            self.reasons.append(
+                f'in 10 % of such cases the errors exceed {rotation:.2f} deg or {translation:.2f} m'
+            )
         if inliers_a_look < thresholds.inliers:
             self.reasons.append(f'only {inliers_a_look:.0f} inliers a look')
         self.verdict = 'doubtful' if self.reasons else 'ok'
@@ -170,6 +179,29 @@ class Estimate(Findings):
     lidar2cam: np.ndarray = field(default_factory=lambda: np.eye(4))
 
 
+def error_bound(covariance: np.ndarray) -> tuple[float, float]:
+    """Rotation (degrees) and translation (metres) that errors of a pose exceed in 10 % of cases.
+
+    Errors are assumed to be normal. The square of the length of three correlated errors is
+    approximated by a scaled chi-squared variable of the same mean and variance (Satterthwaite,
+    Biometrics Bulletin 2, 1946).
+
+    Args:
+        covariance: (6, 6) of xi = (rotation vector in radians, translation in metres).
+    """
+    rotation, translation = (_length_quantile(covariance[i : i + 3, i : i + 3]) for i in (0, 3))
+    return float(np.rad2deg(rotation)), translation
+
+
+def _length_quantile(covariance: np.ndarray) -> float:
+    """The 90 % quantile of the length of a normal vector (3,) of mean 0; inf if not known."""
+    mean, square = np.trace(covariance), np.sum(covariance**2)
+    if not np.isfinite(mean) or not mean:
+        return float(mean)
+    # A chi-squared variable of k degrees of freedom has the mean k and the variance 2 k.
+    return float(np.sqrt(square / mean * chi2.ppf(0.9, mean**2 / square)))
+
+
 def pose_distance(pose: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Angle (degrees) and distance of the translations (metres) of two ``lidar2cam``, as in the
     metric."""
@@ -183,26 +215,25 @@ def estimate_pose(
     cam2img: np.ndarray,
     image_size: tuple[int, int] | None,
     solver: PoseSolver,
+    rig_solver: RigSolver,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    resamples: int = 100,
-    seed: int = 0,
 ) -> Estimate:
     """Solve one pose from all matches together.
 
-    The covariance is that of the bootstrap over looks (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993): as many looks as there are are drawn with replacement, and the pose is
-    refined on their matches, ``resamples`` times. With a single look matches are drawn instead,
-    which takes them for independent and is too small. An error that all looks share is in neither.
+    The covariance is that of a rig with one camera (:meth:`RigSolver.covariance`): each part of the
+    image counts as one observation, whatever the number of looks and frames, since a network errs
+    alike on all of them. A bootstrap over the looks, which are all of the same frames, was smaller
+    than the true errors by a factor of four to five (docs/results.md).
 
     Args:
         matches: of all looks.
         look_poses: ``lidar2cam`` (4, 4) that each look gave on its own, or None where it gave none.
         cam2img: (3, 3).
-        image_size: (height, width) of the image; if given, matches outside it are left out.
+        image_size: (height, width) of the image; if given, matches outside it are left out. Without
+            it matches count as independent of each other in the covariance, which is too small.
         solver: finds the pose.
+        rig_solver: gives the covariance.
         thresholds: of the verdict.
-        resamples: of the bootstrap, at least 2.
-        seed: of the bootstrap.
     """
     number = len(look_poses)
     result = Estimate(num_matches=len(matches.points), num_looks=number)
@@ -210,7 +241,7 @@ def estimate_pose(
     if not found.valid:
         result.reasons.append(f'no pose explains the {result.num_matches} matches')
         return result
-    # As the resampled poses are, which spread about it.
+    # The covariance is that of the minimum of this loss.
     pose = refine_pose(
         matches.points, matches.pixels, cam2img, found.lidar2cam, solver.max_error / 2
     )
@@ -222,8 +253,9 @@ def estimate_pose(
     result.lidar2cam = pose
     result.num_inliers = int(inliers.sum())
     result.reproj_error = float(np.sqrt(np.mean(errors[inliers] ** 2)))
-    result.covariance = _bootstrap(
-        matches, errors, number, cam2img, pose, solver.max_error, resamples, seed
+    view = RigMatches(matches.points, matches.pixels, np.zeros(len(matches.points), dtype=int))
+    result.covariance, _ = rig_solver.covariance(
+        view, cam2img[None], np.eye(4)[None], pose, image_size
     )
     result.judge_distance(pose, thresholds)
     result.judge(pose, look_poses, result.num_inliers / max(number, 1), thresholds)
@@ -244,33 +276,3 @@ def _errors(matches: Matches, cam2img: np.ndarray, pose: np.ndarray) -> np.ndarr
     with np.errstate(divide='ignore', invalid='ignore'):
         error = np.linalg.norm(image[:, :2] / image[:, 2:] - matches.pixels, axis=1)
     return np.where(cam[:, 2] > 0, error, np.inf)
-
-
-def _bootstrap(
-    matches: Matches,
-    errors: np.ndarray,
-    number: int,
-    cam2img: np.ndarray,
-    pose: np.ndarray,
-    max_error: float,
-    resamples: int,
-    seed: int,
-) -> np.ndarray:
-    """Covariance (6, 6) of the pose over resampled looks."""
-    rng = np.random.default_rng(seed)
-    # What is far off cannot become an inlier of a pose nearby, and only costs time.
-    close = errors < 4 * max_error
-    points, pixels, look = matches.points[close], matches.pixels[close], matches.look[close]
-    groups = [np.flatnonzero(look == i) for i in range(number)]
-    if number == 1:
-        groups = list(np.arange(len(points))[:, None])
-    motions = []
-    for _ in range(resamples):
-        chosen = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        if len(chosen) < 4:
-            continue
-        other = refine_pose(points[chosen], pixels[chosen], cam2img, pose, max_error / 2)
-        motions.append(log_motion(np.linalg.inv(pose) @ other))
-    if len(motions) < 2:
-        return np.full((6, 6), np.inf)
-    return np.cov(np.array(motions), rowvar=False)

@@ -57,9 +57,9 @@ _KEYS = {
     'aspect_ratio fix_aspect_ratio flags avg_reprojection_error rms reprojection_error '
     'image_points grid_points '
     # tools/calibrate.py writes these.
-    'verdict reasons parts deviation covariance num_looks agreement num_matches num_inliers '
-    'reprojection_error_px from_initial from_truth refinement own motion frames_without_a_match '
-    'adjusted_covariance',
+    'verdict reasons parts deviation bound_90 covariance num_looks agreement num_matches '
+    'num_inliers reprojection_error_px from_initial from_truth refinement own motion '
+    'frames_without_a_match adjusted_covariance',
 }
 _MEANINGS = {_plain(key): meaning for meaning, keys in _KEYS.items() for key in keys.split()}
 _SPELLED = {

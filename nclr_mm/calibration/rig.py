@@ -226,8 +226,6 @@ def estimate_rig(
         return result
     result.lidar2rig, result.covariance = found.lidar2rig, found.covariance
     result.num_inliers, result.reproj_error = int(found.inliers.sum()), found.reproj_error
-    if not np.isfinite(result.covariance).all():
-        result.reasons.append('the matches are too few to tell how sure the pose is')
     result.judge_distance(views.rig2cam[0] @ found.lidar2rig, thresholds)
     result.judge(
         result.lidar2rig, look_poses, result.num_inliers / max(len(look_poses), 1), thresholds

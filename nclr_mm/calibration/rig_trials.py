@@ -16,11 +16,20 @@ from scipy.stats import chi2
 from nclr_mm.models.task_modules import RigMatches, RigPose, RigSolver, log_motion
 
 from .check import CheckedFrame, disturbance
-from .estimate import pose_distance
+from .estimate import error_bound, pose_distance
 from .rig import KeptMatches, Views, find_moved_cameras
 from .rig_check import joined_matches
 
-__all__ = ['Trial', 'coverage', 'detection', 'fit_inflation', 'groups_of', 'kept_of', 'try_groups']
+__all__ = [
+    'Trial',
+    'coverage',
+    'detection',
+    'fit_inflation',
+    'groups_of',
+    'kept_of',
+    'try_groups',
+    'within_bounds',
+]
 
 LEVELS = (0.5, 0.9, 0.99)
 
@@ -33,12 +42,15 @@ class Trial:
         rotation, translation: the largest error of any camera's ``lidar2cam``, degrees and metres;
             infinite where no pose was found.
         distance: squared error measured by the stated covariance, NaN where that is not known.
+        excess: error over its 90 % bound, the larger one of rotation and translation; NaN where
+            that is not known.
         scene: drive that it is of.
     """
 
     rotation: float = float('inf')
     translation: float = float('inf')
     distance: float = float('nan')
+    excess: float = float('nan')
     scene: str | None = None
 
 
@@ -108,16 +120,31 @@ def _trial(found: RigPose, rig2cam: np.ndarray, scene: str | None) -> Trial:
     errors = [pose_distance(pose @ found.lidar2rig, pose) for pose in rig2cam]
     rotation, translation = np.max(errors, axis=0)
     xi = log_motion(np.linalg.inv(found.lidar2rig))
-    distance = float('nan')
+    distance = excess = float('nan')
     if np.isfinite(found.covariance).all():
         distance = float(xi @ np.linalg.solve(found.covariance, xi))
-    return Trial(float(rotation), float(translation), distance, scene)
+        # Of the rig itself, whose covariance it is: errors of its cameras are larger by a lever.
+        excess = float(
+            np.max(
+                np.divide(pose_distance(np.eye(4), found.lidar2rig), error_bound(found.covariance))
+            )
+        )
+    return Trial(float(rotation), float(translation), distance, excess, scene)
 
 
 def coverage(trials: Sequence[Trial], inflation: float = 1.0) -> list[float]:
     """Share of the true errors in the 50, 90 and 99 % ellipsoids of the stated covariance."""
     distances = np.array([t.distance for t in trials if np.isfinite(t.distance)]) / inflation
     return [float(np.mean(distances <= chi2.ppf(level, 6))) for level in LEVELS]
+
+
+def within_bounds(trials: Sequence[Trial]) -> tuple[float, float]:
+    """Share of the trials whose errors are both within their 90 % bounds, and the factor on the
+    covariance with which 90 % would be; NaN where no trial has a covariance."""
+    excess = np.array([t.excess for t in trials if np.isfinite(t.excess)])
+    if not len(excess):
+        return float('nan'), float('nan')
+    return float(np.mean(excess <= 1)), float(np.quantile(excess, 0.9) ** 2)
 
 
 def fit_inflation(trials: Sequence[Trial]) -> float:

@@ -14,7 +14,7 @@ from .curves import save_figure
 
 __all__ = ['plot_deviations']
 
-# (frame, value, spread), NaN where there is none.
+# (frame, value, 90 % bound), NaN where there is none.
 Series = Sequence[tuple[float, float, float]]
 
 
@@ -27,7 +27,7 @@ def plot_deviations(
 
     Args:
         cameras: camera -> quantity, such as ``'rotation (deg)'``, -> values of the frames and of
-            the windows, each (position, value, standard deviation).
+            the windows, each (position, value, 90 % bound).
         limits: quantity -> what is let pass.
         path: picture to write.
 
@@ -51,7 +51,7 @@ def plot_deviations(
                 marker='o',
                 capsize=3,
                 color='tab:blue',
-                label='a window, ± its spread',
+                label='a window, ± its 90 % bound',
             )
             axes.axhline(limits[quantity], color='tab:red', linestyle='--', label='let pass')
             axes.set_ylim(bottom=0)

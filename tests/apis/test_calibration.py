@@ -81,18 +81,47 @@ def test_intensities_of_another_unit_are_named_where_nothing_was_found():
     assert found['1'].verdict == 'failed' and 'intensity_scale' in found['1'].reasons[-1]
 
 
+@pytest.mark.parametrize(
+    ('intensity', 'expected'),
+    [
+        (np.linspace(0, 1, 3000), None),
+        (np.linspace(0, 255, 3000), 'the network saw intensities up to 255, networks'),
+        (np.linspace(0, 1, 3000) / 255, 'the network saw intensities up to 0.00392, networks'),
+        (np.zeros(3000), 'all intensities are 0, networks'),
+    ],
+)
+def test_intensities_that_the_network_does_not_know(intensity, expected):
+    given = scan(0)
+    given[:, 3] = intensity
+    model = SeeingModel([scan(0)], blind=[0])
+    found = calibrate(model, given, [image(0)], [CAM2IMG], looks=1)['0']
+    assert found.verdict == 'failed'
+    hints = [reason for reason in found.reasons if 'intensities' in reason]
+    assert len(hints) == (expected is not None)
+    assert all(hint.startswith(expected) for hint in hints)
+
+
 def on_a_map():
     points = scan(0)
     points[:, 1] += 5_400_000
     return points
 
 
+def in_millimetres():
+    """With a tenth of the points on the vehicle, less than a metre away."""
+    points = scan(0)
+    points[::10, :3] /= 100
+    points[:, :3] *= 1000
+    return points
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(points=on_a_map()), 'frame 0 has no point within 1000 m of the LiDAR'),
+        (dict(points=on_a_map()), 'scan of frame 0: half of the points are farther than'),
+        (dict(points=in_millimetres()), 'in metres'),
         (dict(looks=0), 'looks must be at least 1'),
-        (dict(points=np.zeros((5, 3))), r'points of frame 0 must be of the shape \(N, >= 4\)'),
+        (dict(points=np.zeros((5, 3))), r'scan of frame 0 must be of the shape \(N, >= 4\)'),
         (dict(points=np.full((5, 4), np.nan)), 'frame 0 holds no point'),
         (dict(points=[], images=[]), 'at least one'),
         (dict(points=[scan(0), scan(1)]), 'as many lists of images as scans'),

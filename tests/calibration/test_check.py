@@ -16,7 +16,7 @@ from nclr_mm.calibration import (
     pose_distance,
 )
 from nclr_mm.datasets.scans import read_scan
-from nclr_mm.models.task_modules import PoseLibSolver
+from nclr_mm.models.task_modules import PoseLibSolver, RigSolver
 from tests.calibration.matches import CAM2IMG, TRUE, look, near
 from tests.poses import assert_near
 
@@ -37,7 +37,7 @@ def drive(stored, wrong=0.3):
 
 
 def check(frames, **settings):
-    return check_camera(frames, PoseLibSolver(), **settings)
+    return check_camera(frames, PoseLibSolver(), RigSolver(), **settings)
 
 
 def test_a_right_calibration():
@@ -93,7 +93,7 @@ def test_what_is_let_pass():
     frames = drive([disturbance(2, 0, seed=1) @ TRUE] * 4)
     assert check(frames, tolerances=Tolerances(rotation=3.0, translation=1.0)).verdict == 'ok'
     # Beyond the tolerances, but perhaps by chance: that is not known to be right.
-    assert check(frames, tolerances=Tolerances(spreads=1e6)).verdict == 'unknown'
+    assert check(frames, tolerances=Tolerances(bounds=1e6)).verdict == 'unknown'
 
 
 def test_nothing_but_wrong_matches():
@@ -143,7 +143,7 @@ def test_alignment_sees_what_is_within_the_error_of_the_network(monkeypatch):
     result = check(frames, window=6, align=4)
     assert result.verdict == 'off'
     np.testing.assert_array_equal(result.overall.correction, back)
-    assert result.overall.rotation == pytest.approx(0.7) and result.overall.spread == (0, 0)
+    assert result.overall.rotation == pytest.approx(0.7) and result.overall.bound == (0, 0)
     # Four of all frames, evenly; no frame or window by itself.
     [(chosen, cam2img, stored, [start])] = calls
     assert chosen == tuple(f'edges of {i}' for i in (0, 3, 7, 11))
@@ -236,7 +236,7 @@ def test_edges_of_a_real_drive(real_data, degrees, metres):
         frames.append(
             CheckedFrame(str(i), matches, [true], off @ true, cam2img, lambda e=edges: (e, cam2img))
         )
-    result = check_camera(frames, PoseLibSolver(), 20, align=10)
+    result = check_camera(frames, PoseLibSolver(), RigSolver(), 20, align=10)
     assert result.verdict == ('off' if degrees or metres else 'ok')
     # Measured: 0.26 degrees and 0.05 m at most.
     assert_near(result.overall.correction @ off, np.eye(4), 0.4, 0.08)

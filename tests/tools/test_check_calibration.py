@@ -71,9 +71,9 @@ def run(tool, tmp_path, monkeypatch, stored, *more, frames=None, cam2img=CAM2IMG
     return code, json.loads((tmp_path / 'out/check.json').read_text())['cameras']['front']
 
 
-def test_a_spread_that_is_not_known_is_not_told(tool):
-    assert tool.with_spread('0.15', 0.021, 2) == '0.15 (spread 0.02)'
-    assert tool.with_spread('0.15', 0.0, 2) == tool.with_spread('0.15', math.inf, 2) == '0.15'
+def test_a_bound_that_is_not_known_is_not_stated(tool):
+    assert tool.with_bound('0.15', 0.021, 2) == '0.15 ± 0.02'
+    assert tool.with_bound('0.15', 0.0, 2) == tool.with_bound('0.15', math.inf, 2) == '0.15'
 
 
 def test_a_right_calibration(tool, tmp_path, monkeypatch, capsys):

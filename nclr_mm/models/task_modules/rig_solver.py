@@ -112,8 +112,9 @@ class RigSolver:
         min_inliers: a pose with fewer inliers is no pose.
         min_in_front: least share of the matches that must lie in front of their camera.
         max_ransac_matches: see above.
-        inflation: factor on the covariance, fitted on validation data where the stated one is too
-            small; 1 leaves it as the matches have it.
+        inflation: factor on the covariance, fitted on validation data (``tools/evaluate_rig.py``);
+            None, where it has not been fitted, leaves it as the matches have it, which was too
+            small wherever it was measured (docs/results.md).
         pieces: parts (down, across) that an image is cut into for the covariance: errors of
             matches in one part are taken for alike, those in different parts for independent. A
             camera alone in one frame has no more observations than parts.
@@ -130,7 +131,7 @@ class RigSolver:
         min_inliers: int = 10,
         min_in_front: float = 0.5,
         max_ransac_matches: int = 6000,
-        inflation: float = 1.0,
+        inflation: float | None = None,
         pieces: tuple[int, int] = (4, 6),
         seed: int = 0,
     ) -> None:
@@ -139,7 +140,7 @@ class RigSolver:
             ('max_error', max_error),
             ('loss_scale', loss_scale),
             ('max_translation', max_translation),
-            ('inflation', inflation),
+            ('inflation', 1 if inflation is None else inflation),
         ):
             if not value > 0:
                 raise ValueError(f'RigSolver: {name} must be positive, got {value}.')
@@ -164,7 +165,7 @@ class RigSolver:
         self.min_inliers = int(min_inliers)
         self.min_in_front = float(min_in_front)
         self.max_ransac_matches = int(max_ransac_matches)
-        self.inflation = float(inflation)
+        self.inflation = None if inflation is None else float(inflation)
         self.pieces = int(pieces[0]), int(pieces[1])
         self.seed = int(seed)
         self.ransac_options = dict(
@@ -267,7 +268,7 @@ class RigSolver:
             group = image_pieces(matches.pixels, images, image_size, self.pieces)
         residual, jacobian = _linearised(matches, cam2img, rig2cam, pose)
         covariance = robust_covariance(residual, jacobian, self.loss_scale, group)
-        return self.inflation * covariance, len(np.unique(group))
+        return (self.inflation or 1.0) * covariance, len(np.unique(group))
 
     @staticmethod
     def errors(
