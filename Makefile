@@ -123,7 +123,7 @@ clean:
 # broke off.
 $(STAMPS)/venv:
 	@[ -n "$(PYTHON)" ] || { echo 'error: no Python 3.10, 3.11 or 3.12 was found; install one, or name it: make install PYTHON=/path/to/python3.11' >&2; exit 1; }
-	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	mkdir -p $(STAMPS)
 	touch $@
 

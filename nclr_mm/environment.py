@@ -74,7 +74,8 @@ REQUIREMENTS = (
             'opencv-contrib-python': '>=4.5.4,<4.12',
         },
     ),
-    Requirement('mmengine', '>=0.10.3,<1', 'pip install --no-deps "mmengine==0.10.7"'),
+    # The range leaves out pre-releases of 0.11, too, with which nothing was tested.
+    Requirement('mmengine', '>=0.10.3,<0.11', 'pip install --no-deps "mmengine==0.10.7"'),
     Requirement('mmcv', '>=2.0.1,<2.2', _MMCV),
     Requirement('mmdet', '>=3.0,<3.4', 'pip install --no-deps "mmdet==3.3.0"'),
     Requirement('mmdet3d', '>=1.4,<1.5', 'pip install --no-deps "mmdet3d==1.4.0"'),

@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from nclr_mm.checkpoint import read_checkpoint
-from nclr_mm.reading import CheckpointError, load_checkpoint
+from nclr_mm.reading import CheckpointError, find_weights, load_checkpoint
 
 KEY = 'state_dict'
 
@@ -238,3 +238,102 @@ def test_a_checkpoint_of_a_run_is_read(read, tmp_path):
         path = tmp_path / f'{old_format}.pth'
         torch.save(content, path, _use_new_zipfile_serialization=not old_format)
         torch.testing.assert_close(dict(read(path)), dict(content[KEY]))
+
+
+def named(prefix='', value=1.0):
+    """Two tensors of a network behind a prefix."""
+    return {f'{prefix}conv.weight': torch.tensor(value), f'{prefix}fc.bias': torch.tensor(2.0)}
+
+
+OTHER = torch.tensor(9.0)
+WRAPPED = {
+    'bare': (named(), ''),
+    'mmengine': (dict(meta={}, state_dict=named()), ''),
+    'processes': (dict(state_dict=named('module.')), 'prefix module.'),
+    'compiled': (dict(state_dict=named('_orig_mod.module.')), 'prefix _orig_mod.module.'),
+    'OpenPCDet': (dict(epoch=3, model_state=named()), 'model_state'),
+    'DINO': (
+        dict(student=named('module.backbone.', 5.0), teacher=named('backbone.')),
+        'teacher, prefix backbone.',
+    ),
+    'MoCo': (
+        dict(
+            arch='r50',
+            state_dict=named('module.encoder_q.') | named('module.encoder_k.', 5.0),
+        ),
+        'prefix module.encoder_q.',
+    ),
+    'Lightning': (
+        dict(
+            state_dict={**named('model.'), 'criterion.weight': OTHER},
+            optimizer_states=[dict(state={0: dict(exp_avg=OTHER)})],
+        ),
+        'prefix model.',
+    ),
+    'averaged too': (dict(state_dict_ema=named(value=5.0), state_dict=named()), ''),
+    'averaged alone': (dict(ema=dict(module=named())), 'ema.module'),
+    'averaged in a field': (
+        dict(ema=dict(state_dict=named(value=5.0)), net=named('net.')),
+        'net, prefix net.',
+    ),
+    'averaged by name': (
+        dict(state_dict=named('model_ema.', 5.0) | named('model.')),
+        'prefix model.',
+    ),
+    'nested': (
+        dict(checkpoint=dict(model=dict(state_dict=named()))),
+        'checkpoint.model.state_dict',
+    ),
+    'one dict twice': (dict.fromkeys(('model', 'state_dict'), named()), ''),
+    'more in another field': (
+        dict(state_dict={'conv.weight': OTHER}, model=named()),
+        'model',
+    ),
+    'at the top, beside a field': (dict(named(), state_dict={'x': OTHER}), 'no field'),
+}
+
+
+@pytest.mark.parametrize('kind', WRAPPED)
+def test_weights_are_found_by_their_names(kind):
+    content, wrapping = WRAPPED[kind]
+    found = find_weights(content, {'conv.weight', 'fc.bias'}.__contains__)
+    assert found.wrapping == wrapping
+    assert found.tensors['conv.weight'] == 1 and found.tensors['fc.bias'] == 2
+    assert found.outside == set(found.tensors) - {'conv.weight', 'fc.bias', 'x'}
+
+
+def test_versions_of_modules_lose_the_prefix():
+    model = torch.nn.Module()
+    model.net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+    content = dict(model=model.state_dict())
+    found = find_weights(content, model.net.state_dict().__contains__)
+    assert found.wrapping == 'model, prefix net.'
+    assert found.tensors._metadata == model.net.state_dict()._metadata
+    assert {'0.running_mean', '1.weight'} <= set(found.tensors)
+
+
+def test_without_names_that_are_wanted():
+    """The usual field, without what torch's wrappers add."""
+    content = dict(optimizer=dict(state=dict(m=OTHER)), model=named('module._orig_mod.backbone.'))
+    found = find_weights(content)
+    assert set(found.tensors) == {'backbone.conv.weight', 'backbone.fc.bias'}
+    assert found.wrapping == 'model, prefix module._orig_mod.'
+    assert find_weights(dict(content, state_dict=named())).wrapping == ''
+    assert find_weights(dict(optimizer=dict(m=OTHER))) is None
+    # No name fits: as if none were wanted, in the usual field alone.
+    assert find_weights(content, {'x'}.__contains__) is None
+    assert set(find_weights(dict(state_dict=named('module.')), {'x'}.__contains__).tensors) == {
+        *('conv.weight', 'fc.bias')
+    }
+    for content in ([], 3, {}, {0: OTHER}, dict(state_dict=3)):
+        assert find_weights(content, {'x'}.__contains__) is None
+
+
+def test_crafted_nesting_and_names_end():
+    inner = named()
+    inner['self'] = inner
+    for _ in range(60):
+        inner = dict(a=inner, b=inner)
+    assert find_weights(inner, {'conv.weight'}.__contains__) is None
+    name = 'a.' * 200_000 + 'conv.weight'
+    assert find_weights({name: OTHER}, {'conv.weight'}.__contains__) is None

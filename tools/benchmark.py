@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from terminaltables import AsciiTable
@@ -41,6 +41,7 @@ from nclr_mm.benchmark import (
     with_options,
 )
 from nclr_mm.engine.command_line import (
+    DictAction,
     make_folder,
     read_config,
     report_unwritable,

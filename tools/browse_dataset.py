@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from mmdet3d.datasets.transforms import Pack3DDetInputs
 from mmdet3d.registry import DATASETS
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers datasets and transforms)
 from nclr_mm.datasets.transforms.images import resize
-from nclr_mm.engine.command_line import read_config
+from nclr_mm.engine.command_line import DictAction, read_config
 from nclr_mm.models.data_preprocessors import voxelize
 from nclr_mm.models.heads.targets import Cameras, calibration_targets
 from nclr_mm.visualization import file_name, project_overlay, save_image, tile

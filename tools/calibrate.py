@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
@@ -56,6 +55,7 @@ from nclr_mm.calibration import (
 )
 from nclr_mm.datasets.scans import read_scan
 from nclr_mm.engine.command_line import (
+    DictAction,
     add_moved_camera_options,
     make_folder,
     report_unwritable,

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import DictAction
 from terminaltables import AsciiTable
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
@@ -35,6 +34,7 @@ from nclr_mm.calibration import (
 )
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.engine.command_line import (
+    DictAction,
     add_moved_camera_options,
     make_folder,
     report_unwritable,

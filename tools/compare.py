@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from nclr_mm.compat.mmengine_saving import newest_checkpoint
 from nclr_mm.engine.command_line import (
+    DictAction,
     home_of,
     read_config,
     report_unwritable,
@@ -360,7 +362,7 @@ def finetune(run: Run, metric: str, processes: Processes) -> dict:
             print(f'done before: {run.name}', flush=True)
             return known
         write_text(record, json.dumps(dict(command=run.line, inputs=run.inputs), indent=1))
-        print(f'$ {run.line}', flush=True)
+        print(f'$ {shlex.join(["python", *run.command])}', flush=True)
         begin = time.monotonic()
         code = processes.call(run.command, log, lock.fileno())
         if code:

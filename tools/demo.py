@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ class Steps:
         write_text(started, '\n'.join(lines))
         start = time.monotonic()
         for line, command in zip(lines, commands, strict=True):
-            print(f'\n$ {line}', flush=True)
+            print(f'\n$ {shlex.join(["python", *command])}', flush=True)
             result = subprocess.run([sys.executable, *command], cwd=ROOT)
             if result.returncode:
                 sys.exit(f'demo: step "{name}" failed (exit code {result.returncode}): {line}')

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import DictAction
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import Drive, init_model, look_at_drive, split_of
 from nclr_mm.calibration import check_moved_camera_settings, rig_trials
 from nclr_mm.datasets import CalibrationDataset
 from nclr_mm.engine.command_line import (
+    DictAction,
     add_moved_camera_options,
     make_folder,
     report_unwritable,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'rebuild: {error}', file=sys.stderr)
         return 2
     for step in steps:
-        print('\n$ python', *step, flush=True)
+        print(f'\n$ {shlex.join(["python", *step])}', flush=True)
         done = subprocess.run([sys.executable, *step])
         if done.returncode:
             print(f'rebuild: failed (exit code {done.returncode}): {step[0]}', file=sys.stderr)

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 def prepare(args: argparse.Namespace) -> Config:
     """The config as the command line wants it."""
     cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.resume = args.checkpoint, False  # only a training can be resumed
     require_checkpoint(args.checkpoint)
     if args.tta:
         lacking = [key for key in ('tta_model', 'tta_pipeline') if not cfg.get(key)]

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 import nclr_mm  # noqa: F401 (applies workarounds, registers components)
 from nclr_mm.apis import init_model
 from nclr_mm.engine.command_line import (
+    DictAction,
     build_dataset,
     make_folder,
     report_unwritable,

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from nclr_mm.checkpoint import read_checkpoint
+from nclr_mm.checkpoint import read_weights
 from nclr_mm.engine.command_line import override, read_config
 from nclr_mm.models.voxel_grid import check_voxel_grid
 
@@ -31,7 +31,9 @@ def init_model(
 
     Args:
         config: the config, or its file. A config file is a Python program, and runs.
-        checkpoint: file with the weights, or None for the initial ones.
+        checkpoint: file with the weights, or None for the initial ones. They may be in other fields
+            than ``state_dict`` and behind a prefix (:func:`nclr_mm.reading.find_weights`); tensors
+            without the prefix are not the model's, and are passed over.
         device: where the model shall be.
         cfg_options: settings of the config to override.
 
@@ -67,8 +69,12 @@ def init_model(
 
 
 def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
-    tensors = read_checkpoint(checkpoint, 'state_dict')
     own = model.state_dict()
+    tensors, outside, wrapping = read_weights(checkpoint, wanted=own.__contains__)
+    if wrapping:
+        checkpoint = f'{checkpoint} ({wrapping})'
+    for name in outside - own.keys():  # of what wraps the model
+        del tensors[name]
     missing = sorted(own.keys() - tensors.keys())
     surplus = sorted(tensors.keys() - own.keys())
     unfit = sorted(
@@ -91,7 +97,14 @@ def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
                 f'{checkpoint} does not fit the model {type(model).__name__} of the config: the '
                 f'file {what}.'
             )
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:  # shapes fit before mmdet3d turned the kernels
+        raise ValueError(
+            f'{checkpoint} does not fit the model {type(model).__name__} of the config: the file '
+            'lacks the versions of its modules (_metadata), without which sparse kernels are read '
+            'in the layout of spconv 1.'
+        ) from error
 
 
 def _kind(tensor: Tensor) -> tuple:

@@ -1,6 +1,13 @@
 """Export and import of weights."""
 
-from .convert import CONVERSIONS, Conversion, convert, looks_like_checkpoint, read_checkpoint
+from .convert import (
+    CONVERSIONS,
+    Conversion,
+    convert,
+    looks_like_checkpoint,
+    read_checkpoint,
+    read_weights,
+)
 from .layouts import from_openpcdet, to_openpcdet
 from .publish import publish
 
@@ -12,5 +19,6 @@ __all__ = [
     'looks_like_checkpoint',
     'publish',
     'read_checkpoint',
+    'read_weights',
     'to_openpcdet',
 ]

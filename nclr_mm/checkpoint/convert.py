@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nclr_mm.reading import load_checkpoint
+from nclr_mm.reading import Weights, find_weights, load_checkpoint
 from nclr_mm.writing import write_whole
 
-from .layouts import block_depths, from_openpcdet, to_openpcdet
+from .layouts import block_depths, from_openpcdet, is_of_mmdet3d, is_of_openpcdet, to_openpcdet
 
 
 @dataclass(frozen=True)
@@ -24,27 +24,38 @@ class Conversion:
 
     Attributes:
         source: what it reads, in words.
-        key: field of the file that holds the tensors.
+        key: field of the file that usually holds the tensors.
+        wanted: tells the names that it reads.
         new_key: field of the file that is written.
         rename: tensors to tensors and the new names.
     """
 
     source: str
     key: str
+    wanted: Callable[[str], bool]
     new_key: str
     rename: Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, str]]]
 
 
 CONVERSIONS = {
     'nclr-to-openpcdet': Conversion(
-        "this project's or mmdet3d's VoxelNet", 'state_dict', 'model_state', to_openpcdet
+        "this project's or mmdet3d's VoxelNet",
+        'state_dict',
+        is_of_mmdet3d,
+        'model_state',
+        to_openpcdet,
     ),
     'openpcdet-to-mmdet3d': Conversion(
-        "OpenPCDet's SECOND or PV-RCNN", 'model_state', 'state_dict', from_openpcdet
+        "OpenPCDet's SECOND or PV-RCNN",
+        'model_state',
+        is_of_openpcdet,
+        'state_dict',
+        from_openpcdet,
     ),
     'official-to-mmdet3d': Conversion(
         'the official NCLR release, VoxelNet',
         'state_dict',
+        partial(is_of_openpcdet, prefix='encoder.'),
         'state_dict',
         partial(from_openpcdet, prefix='encoder.'),
     ),
@@ -61,15 +72,23 @@ def looks_like_checkpoint(path: str | Path) -> bool:
 
 
 def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
-    """Read the tensors of a checkpoint without running code from it, or making more than it holds.
+    """The tensors of :func:`read_weights`, where no model says which names it wants."""
+    return read_weights(path, key).tensors
+
+
+def read_weights(
+    path: str | Path, key: str = 'state_dict', wanted: Callable[[str], bool] | None = None
+) -> Weights:
+    """Read the weights of a checkpoint without running code from it, or making more than it holds.
 
     Args:
         path: file of ``torch.save``.
-        key: field that holds the tensors.
+        key: field that usually holds the tensors.
+        wanted: tells the names of the tensors, as in :func:`nclr_mm.reading.find_weights`, which
+            finds them in other fields and behind prefixes too.
 
     Returns:
-        The tensors by name, without the prefix ``module.`` of distributed training, and as
-        ``_metadata`` the versions of their modules, as in ``nn.Module.state_dict``.
+        The tensors by name, with the versions of their modules, and how they were wrapped.
 
     Raises:
         FileNotFoundError, ValueError: one sentence naming the file, and what it needs.
@@ -80,26 +99,18 @@ def read_checkpoint(path: str | Path, key: str) -> OrderedDict[str, Tensor]:
     if not looks_like_checkpoint(path):
         raise ValueError(f'{path} is not a checkpoint of torch.save.')
     content = load_checkpoint(path, 'cpu')
-    if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
+    usual = content.get(key) if isinstance(content, Mapping) else None
+    if isinstance(usual, Mapping) and not all(isinstance(name, str) for name in usual):
+        raise ValueError(f'{path} has tensors in {key!r} that are not called by names.')
+    weights = find_weights(content, wanted, key)
+    if weights is None:
         fields = type(content).__name__
         if isinstance(content, Mapping):
             fields = ', '.join(
                 [*map(str, list(content)[:8]), *(['...'] if len(content) > 8 else [])]
             )
         raise ValueError(f'{path} has no field {key!r} with tensors; it holds {fields}.')
-    if not all(isinstance(name, str) for name in content[key]):
-        raise ValueError(f'{path} has tensors in {key!r} that are not called by names.')
-    state = OrderedDict(
-        (name.removeprefix('module.'), value)
-        for name, value in content[key].items()
-        if isinstance(value, Tensor)
-    )
-    # The versions of modules, by which mmdet3d tells the layout of sparse kernels.
-    state._metadata = OrderedDict(  # type: ignore[attr-defined]
-        ('' if name == 'module' else name.removeprefix('module.'), version)
-        for name, version in getattr(content[key], '_metadata', {}).items()
-    )
-    return state
+    return weights
 
 
 def convert(direction: str, source: str | Path, target: str | Path) -> str:
@@ -119,13 +130,15 @@ def convert(direction: str, source: str | Path, target: str | Path) -> str:
     conversion = CONVERSIONS[direction]
     if Path(target).is_dir():
         raise ValueError(f'{target} is a folder; expected the name of a file to write.')
-    state = read_checkpoint(source, conversion.key)
+    state, _, wrapping = read_weights(source, conversion.key, conversion.wanted)
+    named = f'{source} ({wrapping})' if wrapping else str(source)
     try:
         tensors, names = conversion.rename(state)
     except ValueError as error:
-        raise ValueError(f'{source} cannot be converted as {conversion.source}: {error}') from error
+        raise ValueError(f'{named} cannot be converted as {conversion.source}: {error}') from error
     write_whole(target, serialised({conversion.new_key: _with_versions(tensors)}))
-    return _table(state, tensors, names)
+    table = _table(state, tensors, names)
+    return f'{table}\nFound in {named}.' if wrapping else table
 
 
 def serialised(checkpoint: Mapping) -> bytes:

@@ -68,6 +68,17 @@ def _rename(names: Iterable[str], rules: _Rules) -> dict[str, str]:
     return renamed
 
 
+def is_of_mmdet3d(name: str) -> bool:
+    """Whether a tensor of that name is one of a VoxelNet in mmdet3d."""
+    return bool(_rename([name.removeprefix(_POINT_BRANCH)], _TO_OPENPCDET))
+
+
+def is_of_openpcdet(name: str, prefix: str = '') -> bool:
+    """Whether a tensor of that name is one of a VoxelNet in OpenPCDet, behind a prefix."""
+    bare = name.removeprefix(prefix)
+    return name.startswith(prefix) and bool(_rename([bare], _FROM_OPENPCDET))
+
+
 def to_openpcdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Rename the tensors of a VoxelNet for OpenPCDet.
 

@@ -18,15 +18,17 @@ dtype alone would be left a stand-in; mmengine stores none.
 Fault: mmengine calls `torch.load` without `weights_only`, so that the environment variable
 `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` turns the protection off, and a checkpoint runs code. Here its
 loaders ask for it, and take no file that would take more memory than it holds (`nclr_mm.reading`).
+From 0.11.0rc3 on they pass `weights_only=False`, which is ignored.
 
-Holds for: mmengine up to 0.10.7, torch 2.6 and later.
+Holds for: mmengine up to 0.11.0rc3, torch 2.6 and later.
 """
 
+import os
 from argparse import Namespace
 from math import prod
 from pickle import UnpicklingError
 from types import ModuleType
-from typing import Any, SupportsIndex
+from typing import IO, Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -119,10 +121,22 @@ def _safe_globals() -> list:
     return names
 
 
+def _load(
+    file: str | os.PathLike | IO[bytes],
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+) -> Any:
+    """Stand-in for `torch.load`; whatever else it is asked for, it reads without trust."""
+    return load_checkpoint(file, map_location)
+
+
 class _Torch(ModuleType):
     """Stand-in for `torch` in mmengine's module of loaders, of which five call `torch.load`."""
 
-    load = staticmethod(load_checkpoint)
+    load = staticmethod(_load)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)

@@ -21,9 +21,14 @@ from nclr_mm.reading import load_checkpoint
 
 
 def load_url(
-    url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    *,
+    weights_only: bool | None = None,
 ) -> Any:
-    """Download a checkpoint, unless that was done before, and load it."""
+    """Download a checkpoint, unless that was done before, and load it without trust."""
     folder = Path(model_dir or Path(hub.get_dir(), 'checkpoints'))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / PurePosixPath(urlparse(url).path).name

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from mmdet3d.registry import DATASETS
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from mmengine.config import DictAction as MMEngineDictAction
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -26,6 +27,7 @@ from ..writing import UnwritableError
 from .distributed import prepare_cpu_processes, unwrapped_model
 
 __all__ = [
+    'DictAction',
     'Home',
     'add_run_arguments',
     'build_dataset',
@@ -65,6 +67,68 @@ def home_of(tool: str) -> Home:
     if (root / 'setup.py').is_file():
         return Home(root, 'tools', 'configs')
     return Home(Path.cwd(), str(root / 'tools'), str(root / 'configs'))
+
+
+# A quote counts where an item begins, and the next one where the item ends: a path may hold others.
+_PIECES = re.compile(r"""(?:^|(?<=[\[(,]))\s*(["']).*?\1(?=\s*(?:[\]),]|$))|.""", re.DOTALL)
+
+
+class DictAction(MMEngineDictAction):
+    """Read ``KEY=VALUE ...`` as mmengine does, but keep the characters of a value.
+
+    mmengine removes all spaces. Here those around a value or an item of a list go, and those inside
+    stay: ``key="[/media/My Passport/a, /b c/d]"`` names two folders. Within quotes commas do not
+    separate, and brackets need no counterpart: ``key="['/a, b', '/c (d']"``. ``~/`` at the
+    beginning of a value or an item is the home directory.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        """Add the options to those of the namespace; end the program where one cannot be read."""
+        for text in values:
+            if not text.partition('=')[0] or '=' not in text:
+                raise argparse.ArgumentError(self, f'expected KEY=VALUE ..., got {text!r}')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        """The value of a text: a list, a tuple, a number, a bool, None, or the text itself."""
+        val = val.strip()
+        items, kind = _split(val), list
+        if len(items) == 1:
+            ends = val[:1] + val[-1:] if len(val) > 1 else ''
+            if ends in ('""', "''"):
+                val = val[1:-1]
+                if val[:1] + val[-1:] in ('[]', '()', '""', "''"):
+                    return DictAction._parse_iterable(val)
+            if ends not in ('[]', '()'):
+                val = os.path.expanduser(val) if val.startswith('~/') else val
+                return DictAction._parse_int_float_bool(val)
+            items, kind = _split(val[1:-1]), tuple if ends == '()' else list
+        if not items[-1].strip():  # nothing follows the last comma, or there is no item
+            items.pop()
+        return kind(DictAction._parse_iterable(item) for item in items)
+
+
+def _split(text: str) -> list[str]:
+    """The parts of a text between the commas outside of brackets and quotes.
+
+    Raises:
+        ValueError: if its brackets do not match.
+    """
+    pieces = [piece[0] for piece in _PIECES.finditer(text)]
+    items, depth = [''], 0
+    for piece in pieces:
+        depth += (piece in ('[', '(')) - (piece in (']', ')'))
+        if piece == ',' and not depth:
+            items.append('')
+        else:
+            items[-1] += piece
+    if ',' in pieces and any(pieces.count(a) != pieces.count(b) for a, b in ('()', '[]')):
+        raise ValueError(f'the brackets of {text!r} do not match; put quotes around a path')
+    return items
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,6 +215,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def require_checkpoint(checkpoint: str | None) -> None:
     """Raise an error where a local checkpoint is missing or none, before anything starts."""
+    if not isinstance(checkpoint, str | None):
+        raise ValueError(
+            f'load_from takes one file, got {checkpoint!r}; put quotes around a path with commas.'
+        )
     if not checkpoint or '://' in checkpoint:
         return
     if not Path(checkpoint).is_file():

@@ -2,41 +2,11 @@
 
 from pathlib import Path
 
-import torch
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ..reading import CheckpointError, NoCheckpointError, load_checkpoint
-
-#: What published checkpoints wrap their weights in (DINO, mmengine, timm, plain torch).
-_CONTAINERS = ('state_dict', 'teacher', 'student', 'model')
-#: Prefixes that those weights carry before the backbone's own names.
-_PREFIXES = ('module.backbone.', 'module.', 'backbone.', 'encoder.')
-
-
-def find_backbone_weights(checkpoint: dict, wanted: set[str]) -> dict[str, torch.Tensor]:
-    """Find the weights named ``wanted`` in a checkpoint, below known containers and prefixes.
-
-    Returns:
-        The part of the checkpoint that matches best, with the prefix taken off.
-    """
-    best: dict[str, torch.Tensor] = {}
-    for container in (checkpoint, *(checkpoint.get(name) for name in _CONTAINERS)):
-        if not isinstance(container, dict):
-            continue
-        for prefix in ('', *_PREFIXES):
-            found = {
-                key[len(prefix) :]: value
-                for key, value in container.items()
-                if isinstance(key, str)
-                and isinstance(value, torch.Tensor)
-                and key.startswith(prefix)
-                and key[len(prefix) :] in wanted
-            }
-            if len(found) > len(best):
-                best = found
-    return best
+from ..reading import CheckpointError, NoCheckpointError, find_weights, load_checkpoint
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -63,22 +33,23 @@ class CompletePretrained:
                 '--cfg-options model.img_backbone.init_cfg.checkpoint=FILE '
                 '(docs/configs.md tells which files fit).'
             )
-        checkpoint = load_checkpoint(path, 'cpu')
         own = module.state_dict()
+        weights = find_weights(load_checkpoint(path, 'cpu'), own.__contains__)
+        found = {n: v for n, v in weights.tensors.items() if n in own} if weights else {}
+        named = f'{path} ({weights.wrapping})' if weights and weights.wrapping else path
         # Files from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
         wanted = {name for name in own if not name.endswith('num_batches_tracked')}
-        found = find_backbone_weights(checkpoint, set(own)) if isinstance(checkpoint, dict) else {}
         unfit = [n for n in sorted(wanted) if n not in found or found[n].shape != own[n].shape]
         if unfit:
             raise CheckpointError(
-                f'{path} does not hold the weights of {type(module).__name__}: {len(unfit)} of '
+                f'{named} does not hold the weights of {type(module).__name__}: {len(unfit)} of '
                 f'{len(wanted)} tensors are missing or of another shape, first {unfit[0]}.'
             )
         odd = [name for name in sorted(found) if not found[name].isfinite().all()]
         if odd:
-            raise CheckpointError(f'{path}: the tensor {odd[0]} is not finite.')
+            raise CheckpointError(f'{named}: the tensor {odd[0]} is not finite.')
         module.load_state_dict(found, strict=False)
         print_log(
-            f'Loaded {len(wanted)} of {len(wanted)} image backbone tensors from {path}.',
+            f'Loaded {len(wanted)} of {len(wanted)} image backbone tensors from {named}.',
             logger='current',
         )

@@ -3,11 +3,14 @@
 from .archives import check_archive
 from .checkpoints import CheckpointError, NoCheckpointError, load_checkpoint
 from .pickle_keys import check_keys
+from .weights import Weights, find_weights
 
 __all__ = [
     'CheckpointError',
     'NoCheckpointError',
+    'Weights',
     'check_archive',
     'check_keys',
+    'find_weights',
     'load_checkpoint',
 ]

@@ -1,5 +1,7 @@
 """nclr_mm.apis.init_model: all weights or an error."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -68,6 +70,53 @@ def test_weights_that_do_not_fit(spoil, message, saved, repo, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         init_model(repo / CONFIG, tmp_path / 'odd.pth')
     assert 'odd.pth' in str(caught.value)
+
+
+VOXELNET = 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
+
+
+def behind(prefix, state, **more):
+    outer = OrderedDict((prefix + name, value) for name, value in state.items())
+    outer.update(more)
+    outer._metadata = OrderedDict(
+        (f'{prefix}{name}'.rstrip('.'), version) for name, version in state._metadata.items()
+    )
+    return outer
+
+
+@pytest.mark.parametrize('config', [CONFIG, VOXELNET], ids=['UNet', 'VoxelNet'])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda state: state,
+        lambda state: dict(model_state=state),
+        lambda state: dict(model=behind('module.', state)),
+        lambda state: dict(state_dict=behind('model.', state, criterion=torch.ones(1))),
+    ],
+    ids=['bare', 'OpenPCDet', 'processes', 'Lightning'],
+)
+def test_wrapped_weights_are_found(config, wrap, repo, tmp_path):
+    torch.manual_seed(1)
+    own = init_model(repo / config).state_dict()
+    torch.save(wrap(own), tmp_path / 'wrapped.pth')
+    torch.manual_seed(2)
+    loaded = init_model(repo / config, tmp_path / 'wrapped.pth').state_dict()
+    assert sum(tensor.dim() == 5 for tensor in own.values()) > 5
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in own.items())
+
+
+def test_what_wrapped_weights_lack_is_named(saved, repo, tmp_path):
+    state = saved[0].state_dict()
+    torch.save(dict(model=dict(behind('net.', state))), tmp_path / 'turned.pth')
+    message = (
+        r'turned\.pth \(model, prefix net\.\) does not fit .* lacks the versions .*spconv 1\.$'
+    )
+    with pytest.raises(ValueError, match=message):
+        init_model(repo / CONFIG, tmp_path / 'turned.pth')
+    torch.save(dict(model=behind('net.', state, **{'net.fc': torch.ones(1)})), tmp_path / 'fc.pth')
+    message = r'fc\.pth \(model, prefix net\.\) .* holds 1 tensors that it has not, first fc\.$'
+    with pytest.raises(ValueError, match=message):
+        init_model(repo / CONFIG, tmp_path / 'fc.pth')
 
 
 def test_files_that_are_missing(repo, tmp_path):

@@ -163,6 +163,25 @@ def test_a_round_trip_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('direction', 'network', 'prefix', 'field', 'wrapping'),
+    [
+        ('nclr-to-openpcdet', MMDet3D, 'model.', 'state_dict', 'prefix model.'),
+        ('nclr-to-openpcdet', MMDet3D, '', 'model', 'model'),
+        ('openpcdet-to-mmdet3d', OpenPCDet, 'module.', 'model', 'model, prefix module.'),
+        ('official-to-mmdet3d', OpenPCDet, 'encoder.', 'student', 'student'),
+        ('official-to-mmdet3d', OpenPCDet, 'net.encoder.', 'state_dict', 'prefix net.'),
+    ],
+)
+def test_wrapped_weights_are_found(tmp_path, direction, network, prefix, field, wrapping):
+    model, key = randomised(network(), 5), CONVERSIONS[direction].key
+    bare = 'encoder.' if direction.startswith('official') else ''
+    convert(direction, save(tmp_path / 'a.pth', key, model, bare), tmp_path / 'plain.pth')
+    table = convert(direction, save(tmp_path / 'b.pth', field, model, prefix), tmp_path / 'out.pth')
+    assert table.endswith(f'left over.\nFound in {tmp_path}/b.pth ({wrapping}).')
+    assert (tmp_path / 'out.pth').read_bytes() == (tmp_path / 'plain.pth').read_bytes()
+
+
+@pytest.mark.parametrize(
     'missing',
     [
         'middle_encoder.encoder_layers.encoder_layer3.1.0.weight',

@@ -48,6 +48,18 @@ def test_weights_alone_at_half_the_size(tmp_path):
     assert content['state_dict']._metadata == model.state_dict()._metadata
 
 
+def test_what_wraps_the_weights_is_not_published(tmp_path):
+    model = network()
+    plain = publish(save(tmp_path / 'plain.pth', model.state_dict()), tmp_path / 'net.pth')
+    wrapped = nn.Module()
+    wrapped.module = model
+    torch.save(dict(model=wrapped.state_dict(), epoch=3), tmp_path / 'wrapped.pth')
+    again = publish(tmp_path / 'wrapped.pth', tmp_path / 'again/net.pth')
+    own, other = (torch.load(path)['state_dict'] for path in (plain, again))
+    assert own.keys() == other.keys() and own._metadata == other._metadata
+    assert all(torch.equal(own[name], other[name]) for name in own)
+
+
 @pytest.mark.parametrize(
     ('value', 'message'),
     [(float('nan'), '0.weight is not finite'), (1e5, '0.weight is too large for float16')],

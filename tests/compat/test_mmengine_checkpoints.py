@@ -19,6 +19,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from mmengine.runner import checkpoint as loaders
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
@@ -280,4 +281,29 @@ def test_other_classes_and_attributes_are_still_refused(crafted, tmp_path, capsy
     torch.save(dict(state_dict={}, crafted=crafted), path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path)
+    assert 'executed' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [
+        {},
+        *(dict(weights_only=value) for value in (True, False, None)),
+        dict(weights_only=False, mmap=True),
+        dict(pickle_module=pickle, weights_only=False),
+    ],
+    ids=str,
+)
+def test_however_mmengine_asks_a_file_is_not_trusted(asked, tmp_path, capsys):
+    """mmengine 0.11.0rc3 asks with `weights_only=False`."""
+    weight = torch.arange(3.0)
+    torch.save(dict(state_dict=dict(weight=weight)), tmp_path / 'good.pth')
+    torch.save(dict(state_dict={}, crafted=CallsPrint()), tmp_path / 'crafted.pth')
+    for given in (str(tmp_path / 'good.pth'), tmp_path / 'good.pth'):
+        found = loaders.torch.load(given, map_location='cpu', **asked)
+        assert torch.equal(found['state_dict']['weight'], weight)
+    with (tmp_path / 'good.pth').open('rb') as file:
+        assert torch.equal(loaders.torch.load(file, 'cpu', **asked)['state_dict']['weight'], weight)
+    with pytest.raises(ValueError, match=r'crafted\.pth holds more than tensors .*print'):
+        loaders.torch.load(str(tmp_path / 'crafted.pth'), map_location='cpu', **asked)
     assert 'executed' not in capsys.readouterr().out

@@ -6,6 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from mmengine.runner import checkpoint as loaders
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -58,4 +59,6 @@ def test_code_is_refused(url, tmp_path):
     torch.save(dict(state_dict={}, crafted=Boom(tmp_path / 'mark')), tmp_path / 'bad.pth')
     with pytest.raises(ValueError, match=r'bad\.pth holds more than tensors .*mkdir'):
         CheckpointLoader.load_checkpoint(f'{url}/bad.pth')
+    with pytest.raises(ValueError, match=r'bad\.pth holds more than tensors .*mkdir'):
+        loaders.load_url(f'{url}/bad.pth', map_location='cpu', weights_only=False)
     assert not (tmp_path / 'mark').exists()

@@ -85,6 +85,23 @@ def test_load_from_loads_every_kernel_by_value(checkpoint, tmp_path):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
 
 
+def test_load_from_finds_weights_of_other_code(checkpoint, tmp_path):
+    """The runner, its hook and mmdet3d's loading together: the versions are found as well."""
+    path, saved = checkpoint
+    outer = nn.Module()
+    outer.module = nn.Module()
+    outer.module.net = Segmentor()
+    outer.module.net.load_state_dict(torch.load(path)['state_dict'])
+    torch.save(dict(model_state=outer.state_dict()), tmp_path / 'wrapped.pth')
+    hooks = [dict(type='LoadedWeightsHook')]
+    options = dict(load_from=str(tmp_path / 'wrapped.pth'), custom_hooks=hooks)
+    runner = make_runner(tmp_path / 'fine_tuning', **options)
+    runner.load_or_resume()
+    loaded = runner.model.state_dict()
+    assert len(kernels(saved)) == 9
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+
+
 def test_a_state_dict_without_metadata_loads_wrong_kernels(checkpoint, tmp_path):
     """Upstream behaviour, pinned: exports must keep `_metadata`."""
     path, saved = checkpoint

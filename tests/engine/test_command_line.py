@@ -1,5 +1,6 @@
 """Configs of the command line: what is overridden, and what is said of errors, full disks too."""
 
+import argparse
 import errno
 import logging
 import os
@@ -7,7 +8,12 @@ import re
 
 import pytest
 
-from nclr_mm.engine.command_line import read_config, report_run_failure, report_unwritable
+from nclr_mm.engine.command_line import (
+    DictAction,
+    read_config,
+    report_run_failure,
+    report_unwritable,
+)
 from nclr_mm.reading import load_checkpoint
 from nclr_mm.writing import write_whole
 
@@ -19,6 +25,62 @@ def config(tmp_path):
         "model = dict(type='Net', init_cfg=None, stages=[dict(n=1), dict(n=2)])\nlr = 0.1\n"
     )
     return path
+
+
+def options(*given):
+    """What a tool reads from its command line."""
+    parser = argparse.ArgumentParser(prog='some.py')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *given]).cfg_options
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('/media/My Passport/nuscenes/', '/media/My Passport/nuscenes/'),
+        ("/home/Zoë O'Brien/a=b (1)/x [2].pth", "/home/Zoë O'Brien/a=b (1)/x [2].pth"),
+        ('[/media/My Passport/a, /b c/d]', ['/media/My Passport/a', '/b c/d']),
+        ('( /a b , (/c d,  1 ) )', ('/a b', ('/c d', 1))),
+        ('/a b, /c d', ['/a b', '/c d']),
+        ("'/a, b/c (d.pth'", '/a, b/c (d.pth'),
+        ("""["/a, b", '/c [d', /e f]""", ['/a, b', '/c [d', '/e f']),
+        ("[it's a, it's b]", ["it's a", "it's b"]),
+        ("' /a '", ' /a '),
+        ("['~/a b', /b/~c]", ['/home/me/a b', '/b/~c']),
+        ('~/a', '/home/me/a'),
+        # As mmengine reads them.
+        ('[1, 2.5,True , None,x]', [1, 2.5, True, None, 'x']),
+        ('[(1,2),(a,b)]', [(1, 2), ('a', 'b')]),
+        ('1,2', [1, 2]),
+        ('[a,]', ['a']),
+        ('"[1,2]"', [1, 2]),
+        ("'1'", 1),
+        ('"None"', None),
+        (' 1e-3', 0.001),
+        ('[ ]', []),
+        ('()', ()),
+        ('', ''),
+    ],
+)
+def test_values_keep_their_characters(text, value, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert options(f'key.sub={text}', 'other=1') == {'key.sub': value, 'other': 1}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('key', "expected KEY=VALUE ..., got 'key'"),
+        ('=5', "expected KEY=VALUE ..., got '=5'"),
+        ('key=[/a (1, /b]', "the brackets of '[/a (1, /b]' do not match; put quotes around a path"),
+    ],
+)
+def test_options_that_cannot_be_read(text, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        options(text)
+    assert end.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == f'some.py: error: argument --cfg-options: {message}'
 
 
 def test_settings_are_overridden(config):

@@ -1,5 +1,6 @@
 """What a checkpoint gave to a model is found out by value."""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from nclr_mm.engine.hooks import LoadedWeightsHook
 from nclr_mm.models.backbones import CalibrationMinkUNet
+from nclr_mm.reading import CheckpointError
 
 SMALL = dict(
     in_channels=1,
@@ -51,10 +53,12 @@ def checkpoint(tmp_path):
     return path
 
 
-def load(path, model, hook, change=lambda state: state, event='before_train'):
+def load(path, model, hook, change=lambda state: state, event='before_train', wrap=None):
     """As mmengine's Runner does it: the hook sees the checkpoint, then the model gets it."""
     content = torch.load(path, map_location='cpu', weights_only=False)
     content['state_dict'] = change(content['state_dict'])
+    if wrap:
+        content = wrap(content['state_dict'])
     runner = SimpleNamespace(model=model, _load_from=str(path))
     hook.after_load_checkpoint(runner, content)
     torch.save(content, path)
@@ -146,3 +150,89 @@ def test_a_prefix_for_detectors_that_have_one(checkpoint):
     # The detector's own checkpoint, of a run that is resumed or tested, has the prefix.
     save_checkpoint(dict(state_dict=other.state_dict(), meta={}), str(checkpoint))
     load(checkpoint, other, hook)
+
+
+def behind(prefix, state):
+    """The state of a module that holds the model behind the prefix, with all versions."""
+    outer = OrderedDict((prefix + name, value) for name, value in state.items())
+    outer._metadata = OrderedDict(
+        (f'{prefix}{name}'.rstrip('.'), version) for name, version in state._metadata.items()
+    )
+    return outer
+
+
+WRAPPINGS = {
+    'prefix module.': lambda s: dict(state_dict=behind('module.', s)),
+    'model_state': lambda s: dict(model_state=s, epoch=3),
+    'model, prefix module._orig_mod.': lambda s: dict(model=behind('module._orig_mod.', s)),
+    'prefix model.': lambda s: dict(state_dict=behind('model.', s), callbacks={}),
+    'teacher, prefix student.': lambda s: dict(teacher=behind('student.', s)),
+}
+
+
+@pytest.mark.parametrize('wrapping', WRAPPINGS)
+@pytest.mark.parametrize('prefix', ['', 'pts_'])
+def test_weights_of_other_code_are_found(wrapping, prefix, checkpoint, logged):
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    if prefix:
+        model = nn.Module()
+        model.pts_backbone = CalibrationMinkUNet(**SMALL)
+    else:
+        model = Model('decode_head')
+    hook = LoadedWeightsHook(modules=[f'{prefix}backbone'], prefix=prefix)
+    load(checkpoint, model, hook, wrap=WRAPPINGS[wrapping])
+    assert f'{checkpoint.name} ({wrapping}): loaded ' in logged[-1]
+    kernels = [n for n in saved if n.startswith('backbone.') and saved[n].dim() == 5]
+    assert len(kernels) > 20
+    for name in kernels:
+        assert torch.equal(model.state_dict()[prefix + name], saved[name]), name
+
+
+def test_wrong_weights_behind_a_prefix_are_named(checkpoint):
+    def wrap(state):
+        del state['backbone.conv_input.0.0.weight']
+        return dict(model=behind('module.', state))
+
+    message = (
+        r"pretrained\.pth \(model, prefix module\.\) did not fill 'backbone': 1 of \d+ .*missing"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(checkpoint, Model('decode_head'), LoadedWeightsHook(), wrap=wrap)
+
+
+def test_wrapped_kernels_without_versions_follow_the_rule_of_mmdet3d(checkpoint):
+    with pytest.raises(ValueError, match=r"did not fill 'backbone': \d+ of \d+ tensors"):
+        load(
+            *(checkpoint, Model('decode_head'), LoadedWeightsHook()),
+            wrap=lambda state: dict(model={f'net.{n}': v for n, v in state.items()}),
+        )
+    turned = {
+        f'net.{name}': value.permute(1, 2, 3, 4, 0) if value.dim() == 5 else value
+        for name, value in Model('calib_head').state_dict().items()
+    }
+    load(checkpoint, Model('decode_head'), LoadedWeightsHook(), wrap=lambda _: dict(model=turned))
+
+
+@pytest.mark.parametrize(
+    'content', [[1], dict(state_dict=[1]), dict(state_dict={0: torch.ones(1)})]
+)
+def test_what_holds_no_tensors_by_name_is_an_error(content):
+    runner = SimpleNamespace(model=Model('decode_head'), _load_from='odd.pth')
+    with pytest.raises(CheckpointError, match=r'^odd\.pth does not hold tensors by name\.$'):
+        LoadedWeightsHook().after_load_checkpoint(runner, content)
+
+
+def test_a_checkpoint_that_is_resumed_is_left_as_it_is():
+    state = Model('decode_head').state_dict()
+    content = dict(state_dict=state, ema_state_dict=behind('module.', state), meta={})
+    kept = dict(content)
+    for resumes in (True, False):
+        runner = SimpleNamespace(model=Model('decode_head'), _load_from='a.pth', _resume=resumes)
+        LoadedWeightsHook().after_load_checkpoint(runner, content)
+        assert content.keys() == kept.keys()
+        assert all(content[name] is kept[name] for name in kept)
+    runner._resume = True
+    wrapped = dict(state_dict=behind('module.', state))
+    before = wrapped['state_dict']
+    LoadedWeightsHook().after_load_checkpoint(runner, wrapped)
+    assert wrapped['state_dict'] is before

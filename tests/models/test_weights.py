@@ -49,6 +49,28 @@ def published():
             id='DINO training checkpoint',
         ),
         pytest.param(
+            lambda w: dict(
+                arch='resnet50',
+                state_dict={
+                    **{f'module.encoder_q.{k}': v for k, v in w.items()},
+                    **{f'module.encoder_k.{k}': torch.zeros_like(v) for k, v in w.items()},
+                    'module.queue': torch.zeros(2),
+                },
+            ),
+            id='MoCo',
+        ),
+        pytest.param(
+            lambda w: dict(state_dict={f'model.backbone.{k}': v for k, v in w.items()}),
+            id='Lightning or mmpretrain',
+        ),
+        pytest.param(
+            lambda w: dict(
+                model_ema={k: torch.zeros_like(v) for k, v in w.items()},
+                model={f'_orig_mod.module.{k}': v for k, v in w.items()},
+            ),
+            id='compiled, with an average',
+        ),
+        pytest.param(
             lambda w: {k: v for k, v in w.items() if 'num_batches' not in k}, id='no counters'
         ),
     ],
@@ -77,6 +99,11 @@ def test_unfit_files_are_refused(tmp_path, published):
     part = {k: v for k, v in published.items() if k != 'layer3.0.conv1.weight'}
     torch.save(part, path)
     with pytest.raises(ValueError, match=r'1 of 100 .* layer3\.0\.conv1\.weight'):
+        resnet(path).init_weights()
+    torch.save(dict(model={f'net.{k}': v for k, v in part.items()}), path)
+    with pytest.raises(
+        ValueError, match=r'other\.pth \(model, prefix net\.\) does not .* 1 of 100 .* layer3'
+    ):
         resnet(path).init_weights()
     torch.save(published | {'layer3.0.conv1.weight': 1, 7: torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r'1 of 100 .* layer3\.0\.conv1\.weight'):

@@ -20,3 +20,11 @@ def test_the_package_is_imported_before_anything_is_read(tool):
         elif isinstance(statement, ast.ImportFrom):
             imported.add((statement.module or '').partition('.')[0])
     assert 'nclr_mm' in imported
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_options_are_read_by_the_action_that_keeps_spaces(tool):
+    """That of mmengine removes them from paths."""
+    for statement in ast.walk(ast.parse((REPO / 'tools' / tool).read_text())):
+        if isinstance(statement, ast.ImportFrom) and 'mmengine' in (statement.module or ''):
+            assert 'DictAction' not in {alias.name for alias in statement.names}

@@ -54,6 +54,17 @@ def test_the_first_run_with_resume_starts_from_the_weights_that_are_given(run, f
     assert torch.equal(load(folder / 'out/epoch_1.pth')['state_dict']['linear.weight'], weight)
 
 
+def test_paths_in_options_keep_their_characters(run, folder):
+    start = folder / "Zoë's Passport (1), a=b/the weights.pth"
+    start.parent.mkdir()
+    weight = torch.full((2, 2), 3.0)
+    torch.save(dict(state_dict={'linear.weight': weight, 'linear.bias': torch.zeros(2)}), start)
+    options = (f'load_from="{start}"', 'optim_wrapper.optimizer.lr=0', 'train_cfg.max_epochs=1')
+    done = run('train.py', 'tiny.py', '--work-dir', 'my runs', '--cfg-options', *options)
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(load(folder / 'my runs/epoch_1.pth')['state_dict']['linear.weight'], weight)
+
+
 def test_options(run, folder):
     done = run(
         'train.py',
@@ -80,6 +91,10 @@ def test_options(run, folder):
         (['train.py', 'tiny.py', '--work-dir', 'tiny.py/sub'], 'work directory tiny.py/sub'),
         (['train.py', 'tiny.py', '--resume', 'missing.pth'], 'no checkpoint missing.pth.'),
         (['test.py', 'tiny.py', 'missing.pth'], 'no checkpoint missing.pth.'),
+        (
+            ['train.py', 'tiny.py', '--cfg-options', 'load_from=/a,b.pth'],
+            "load_from takes one file, got ['/a', 'b.pth']; put quotes around a path with commas.",
+        ),
         (['train.py', 'tiny.py', '--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
         (
             ['train.py', 'tiny.py', '--amp', '--cfg-options', 'optim_wrapper.type=Other'],

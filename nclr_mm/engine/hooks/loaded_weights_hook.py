@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import Tensor
 
-from nclr_mm.reading import CheckpointError
+from nclr_mm.reading import CheckpointError, find_weights
 
 from ..distributed import unwrapped_model
 
@@ -23,6 +23,9 @@ class LoadedWeightsHook(Hook):
     convolutions whose checkpoint has lost its version: then a backbone trains from random weights
     and nobody notices. This hook reports what was loaded and what was left over, and ends a
     training unless the modules named are complete, and a test unless the whole model is.
+
+    Weights of other training code, below other fields than ``state_dict`` or behind a prefix, are
+    found by their names (:func:`nclr_mm.reading.find_weights`), and the report says where.
 
     Without a checkpoint (``load_from=None``) it says so.
 
@@ -38,10 +41,29 @@ class LoadedWeightsHook(Hook):
         self.modules = tuple(modules)
         self.prefix = prefix
         self._checkpoint: Mapping[str, Tensor] | None = None
+        self._wrapping = ''
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep the tensors of the checkpoint until the model has them, by the model's names."""
-        state = checkpoint.get('state_dict', checkpoint)
+        """Keep the tensors of the checkpoint until the model has them, by the model's names.
+
+        Those below other fields or behind a prefix are put where mmengine looks for them, unless a
+        run is resumed.
+
+        Raises:
+            CheckpointError: if it has no tensors by name.
+        """
+        self._wrapping = ''
+        if not getattr(runner, '_resume', False):
+            own = unwrapped_model(runner).state_dict().keys()
+            wanted = own | {name.removeprefix(self.prefix) for name in own}
+            weights = find_weights(checkpoint, wanted.__contains__)
+            if weights is not None and weights.wrapping:
+                checkpoint['state_dict'], self._wrapping = weights.tensors, weights.wrapping
+        state = checkpoint
+        if isinstance(checkpoint, dict):
+            state = checkpoint.get('state_dict', checkpoint)
+        if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+            raise CheckpointError(f'{runner._load_from} does not hold tensors by name.')
         if self.prefix and not any(name.startswith(self.prefix) for name in state):
             add_prefix(state, self.prefix)
         self._checkpoint = state
@@ -74,6 +96,8 @@ class LoadedWeightsHook(Hook):
         state = model.state_dict()
         faults = compare(state, self._checkpoint)
         source = runner._load_from or 'the checkpoint'
+        if self._wrapping:
+            source = f'{source} ({self._wrapping})'
         print_log(describe(state, self._checkpoint, faults, source), 'current')
         self._checkpoint = None
         for module in modules:
