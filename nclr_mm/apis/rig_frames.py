@@ -11,7 +11,7 @@ from torch import nn
 
 from nclr_mm.calibration import Intrinsics, read_drive
 from nclr_mm.datasets import CalibrationDataset
-from nclr_mm.datasets.checks import read_image
+from nclr_mm.datasets.checks import in_frame_order, read_image
 from nclr_mm.datasets.scans import SCAN_SUFFIXES, read_scan
 from nclr_mm.engine.command_line import build_dataset
 
@@ -77,9 +77,9 @@ def frames_of_folder(
 ) -> list[RigFrame]:
     """Frames of a folder: ``points/NAME.bin`` (or another format) and ``CAMERA/NAME.png``.
 
-    Frames are taken in the order of their names. A file ``poses.json`` may say where the vehicle
-    was: ``{NAME: {"stamp": seconds, "lidar": 4x4, CAMERA: 4x4, ...}}``, poses of the rig's frame in
-    the world at the stamp of the scan and of each image.
+    Frames are taken in the order of the numbers in their names. A file ``poses.json`` may say where
+    the vehicle was: ``{NAME: {"stamp": seconds, "lidar": 4x4, CAMERA: 4x4, ...}}``, poses of the
+    rig's frame in the world at the stamp of the scan and of each image.
 
     Args:
         folder: it.
@@ -112,17 +112,13 @@ def frames_of_folder(
 
 
 def _by_name(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
-    """Files with one of the endings, by their names without it, in order."""
+    """Files with one of the endings, by their names without it, in the order of their numbers."""
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder}.')
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
-    found = {path.stem: path for path in files}
-    if not found:
+    files = in_frame_order(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    if not files:
         raise FileNotFoundError(f'{folder} holds no file that ends with {", ".join(endings)}.')
-    if len(found) < len(files):
-        double = next(path for path in files if found[path.stem] != path)
-        raise ValueError(f'{folder} has two files of the frame {double.stem}.')
-    return found
+    return {path.stem: path for path in files}
 
 
 def split_of(model: nn.Module, split: str) -> CalibrationDataset:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import pairwise
 from os import PathLike, fspath
 from os.path import getsize, isdir, isfile
+from pathlib import Path
 from typing import IO
 
 import cv2
@@ -103,8 +108,13 @@ def read_image(
 ) -> np.ndarray:
     """Read an image as uint8 BGR (H, W, 3).
 
-    Grey images are repeated in the three channels, alpha is dropped, 16 bits become 8. An
-    orientation tag is ignored: the calibration belongs to the pixels as they are stored.
+    Grey images are repeated in the three channels, alpha is dropped. An orientation tag is
+    ignored: the calibration belongs to the pixels as they are stored.
+
+    16 bits become 8. Files of 16 bits may hold fewer, as cameras of 10, 12 or 14 bits write them,
+    and do not say how many: it is the least of 10, 12, 14 and 16 that holds the largest value,
+    found for each image by itself. An image darker than a quarter of what its camera can give thus
+    comes out brighter than its neighbours.
 
     Args:
         path: a file that Pillow, which reads its header, and OpenCV, which decodes it, know.
@@ -114,7 +124,7 @@ def read_image(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is of another size or of more than ``MAX_PIXELS`` pixels, before it is
-            decoded, or if it cannot be decoded.
+            decoded, or if it cannot be decoded or holds floats or integers of other sizes.
     """
     height, width = image_size(path)
     if size is not None and (width, height) != tuple(size):
@@ -126,18 +136,47 @@ def read_image(
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
     try:
-        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise ValueError(f'{fspath(path)} is not a readable image: {error.err}.') from error
     if image is None:
-        raise ValueError(f'{fspath(path)} is not a readable image.')
+        raise ValueError(f'{fspath(path)} is not a readable image of 8 or 16 bits a channel.')
     # OpenCV turns some TIFF files by their tags, and mistakes the size where it reduces them.
     if size is not None and image.shape[0] * width != image.shape[1] * height:
         raise ValueError(
             f'{fspath(path)} is {width}x{height}, but was decoded as {image.shape[1]}x'
             f'{image.shape[0]}; store it as it is seen, without a tag that turns it.'
         )
+    if image.dtype == np.uint16:
+        bits = next(bits for bits in (10, 12, 14, 16) if image.max() < 2**bits)
+        return (image >> (bits - 8)).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f'{fspath(path)} is not a readable image of 8 or 16 bits a channel: {image.dtype}.'
+        )
     return image
+
+
+def in_frame_order(paths: Iterable[Path]) -> list[Path]:
+    """Files of a folder in the order of the numbers in their names: 2, 10; a2, a10; 1.25, 1.3.
+
+    Raises:
+        ValueError: if two files are of the same frame, as 12.bin and 000012.bin or 12.png are.
+    """
+    keyed = sorted((_frame_key(path.stem), path) for path in paths)
+    for (key, path), (next_key, next_path) in pairwise(keyed):
+        if key == next_key:
+            raise ValueError(
+                f'{path.parent} has two files of the frame {path.stem}: {path.name} and '
+                f'{next_path.name}.'
+            )
+    return [path for _, path in keyed]
+
+
+def _frame_key(stem: str) -> list:
+    """Text and numbers in turn. Stamps in seconds may have decimals, of any number of digits."""
+    parts = re.split(r'([0-9]+(?:\.[0-9]+)?)', stem)
+    return [Decimal(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

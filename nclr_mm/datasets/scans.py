@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from .checks import read_npy_header
 
-__all__ = ['SCAN_SUFFIXES', 'measured_points', 'read_and_count', 'read_floats', 'read_scan']
+__all__ = [
+    'SCAN_SUFFIXES',
+    'layout_fault',
+    'measured_points',
+    'read_and_count',
+    'read_floats',
+    'read_scan',
+]
 
 # Bytes of the points of a scan, unpacked if it is compressed: 32 million points of 32 bytes. A turn
 # of a LiDAR has up to a million.
@@ -23,9 +33,34 @@ _LZF_RATIO = 88
 
 # Of a point of PCD; the longest of PCL's descriptors have 1344.
 _MAX_VALUES = 2**16
+_MAX_HEADER_LINE = 2**16
+_PCD_FORMS = {'f4', 'f8', *(f'{kind}{size}' for kind in 'iu' for size in (1, 2, 4, 8))}
 
 # Names of the intensity in PCD, PLY and structured arrays, in the order they are looked for.
-INTENSITIES = ('intensity', 'scalar_intensity', 'reflectivity', 'reflectance', 'remission', 'i')
+INTENSITIES = (
+    *('intensity', 'intensities', 'reflectivity', 'reflectance', 'remission', 'signal'),
+    *('amplitude', 'i'),
+)
+# Names of what is not the intensity. A file with other fields may have it under a name of its own.
+_OTHER_FIELDS = re.compile(
+    r'[xyzrgbatd]|_|padding|red|green|blue|alpha|rgba?|colou?r|n[xyz]|normal_[xyz]|v[xyz]|velocity'
+    r'|curvature|ring|channel|line|layer|row|col|column|laser|beam|facet|azimuth|elevation|range'
+    r'|distance|ambient|near_ir|noise|confidence|elongation|tag|semantic|instance|object'
+    r'|classification|return_(number|type)|number_of_returns|user_data|scan_angle|time_offset'
+    r'|.*(time|stamp|id|idx|index|label|class|flags?)'
+)
+
+# Metres. Map coordinates reach 1e7; of what lies above, drivers write the largest float32 where
+# nothing was measured. A quarter turn in floating point leaves 1e-17.
+_LARGEST, _NOT_MEASURED, _SMALLEST = 1e8, 1e38, 1e-20
+# Where there is no intensity, drivers write this.
+_NO_INTENSITY = -1
+# Share of odd values that a scan may have, and points of which some would be odd by chance.
+_ODD_SHARE, _FEW_POINTS = 0.01, 32
+
+
+class _OtherForm(ValueError):
+    """The file is sound, but what it holds is not as expected."""
 
 
 def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray:
@@ -40,7 +75,8 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         columns: float32 numbers a point of a ``.bin`` file, at least 4. By default 5 for
             ``.pcd.bin`` (nuScenes' name), else 4 or 5, whichever the size of the file, the fourth
             column (an intensity, not negative) and the fifth (a small whole number, nuScenes'
-            ring) allow.
+            ring) allow. In each case the values are checked: negative intensities, other than -1,
+            may be those of 1 % of the points, and see :func:`layout_fault`.
 
     Returns:
         (N, 4) float32: x, y, z as stored (metres), intensity as stored (0 where there is none).
@@ -48,9 +84,10 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
     Raises:
         FileNotFoundError: if there is no such file.
         ImportError: if the package that reads the format is missing, saying which.
-        ValueError: if the file is damaged, of another form, holds no point, or needs more memory
-            than there is; and, before it is read, if its header speaks of more points than it can
-            hold, or of more than ``MAX_UNPACKED`` bytes of compressed ones.
+        ValueError: if the file is damaged, of another form or layout, has an intensity under an
+            unknown name, holds no point, or needs more memory than there is; and, before it is
+            read, if its header speaks of more points than it can hold, or of more than
+            ``MAX_UNPACKED`` bytes of compressed ones.
     """
     return read_and_count(path, columns)[0]
 
@@ -72,6 +109,8 @@ def read_and_count(path: str | os.PathLike, columns: int | None = None) -> tuple
             points = reader(path)
         except ImportError:
             raise
+        except _OtherForm as error:
+            raise ValueError(f'{path} {error}.') from error
         except MemoryError as error:  # lists of PLY and chunks of LAZ have lengths of their own
             raise ValueError(
                 f'{path}, of {path.stat().st_size} bytes, needs more memory than there is.'
@@ -82,7 +121,11 @@ def read_and_count(path: str | os.PathLike, columns: int | None = None) -> tuple
             raise ValueError(
                 f'{path} is damaged or no {path.suffix[1:].upper()} file: {reason}.'
             ) from error
-    rows = np.asarray(points, dtype=np.float32)
+        fault = layout_fault(points)
+        if fault:
+            raise ValueError(f'{path} holds no scan in metres: {fault}.')
+    with np.errstate(over='ignore'):  # the largest float64 becomes infinite: not measured either
+        rows = np.asarray(points, dtype=np.float32)
     points = measured_points(rows)
     if not len(points):
         raise ValueError(f'{path} holds no point with finite coordinates.')
@@ -95,6 +138,63 @@ def measured_points(points: np.ndarray) -> np.ndarray:
     points = points[measured]
     points[:, 3] = np.nan_to_num(points[:, 3], nan=0.0, posinf=0.0, neginf=0.0)
     return points
+
+
+def layout_fault(points: np.ndarray) -> str | None:
+    """What shows that numbers were cut into points of another layout than they were written in.
+
+    Rows of 3, 6 or 8 float32 numbers, or of float64, that are read as 4 or 5 float32 numbers a
+    point give one or more of these:
+
+    - coordinates above 1e8 m, or below 1e-20 m but not 0 (halves of float64, integers);
+    - every n-th point, n from 2 to 8, has as x and y only whole numbers and numbers from -1 to 1
+      (scores, colours, normals, rings, times), where the others have not;
+    - every n-th point has a negative intensity far more often than the others (coordinates came
+      into the fourth column).
+
+    What the numbers do not tell is not found: fewer than 32 points, three columns of coordinates
+    that are alike in x, y and z, whole points between the points (a second return in the same
+    row), columns in another order, other units.
+
+    Args:
+        points: (N, >= 3) x, y, z and, if there is a fourth column, intensity; as they are stored.
+
+    Returns:
+        The fault, for a sentence; None if there is none.
+    """
+    if len(points) < _FEW_POINTS:
+        return None
+    size = np.abs(points[:, :3].T.copy())
+    for what, odd in {
+        f'above {_LARGEST:g} m': (size > _LARGEST) & (size < _NOT_MEASURED),
+        f'below {_SMALLEST:g} m that are not 0': (size < _SMALLEST) & (size > 0),
+    }.items():
+        number = np.count_nonzero(odd)
+        if number > _ODD_SHARE * len(points):
+            return f'{len(points)} points have {number} coordinates {what}'
+    some = (size[:2] != 0).any(axis=0) & (size[:2] < _NOT_MEASURED).all(axis=0)
+    flat = ((size[:2] <= 1) | (size[:2] == np.rint(size[:2]))).all(axis=0) & some
+    below = _negative_intensities(points)
+    for period in range(2, 9):
+        number, flats, belows = (
+            np.array([np.count_nonzero(marks[i::period]) for i in range(period)])
+            for marks in (some, flat, below)
+        )
+        enough = number >= _FEW_POINTS
+        if (enough & (flats == number)).any() and (enough & (2 * flats <= number)).any():
+            return (
+                f'one point in {period} has as x and y only whole numbers and numbers from -1 to 1'
+            )
+        # Far more: than chance makes of so many, five times its standard deviation.
+        size_of_phase = len(points) // period
+        if np.ptp(belows) > 0.05 * size_of_phase + 5 * np.sqrt(size_of_phase / 2):
+            return f'one point in {period} has negative intensities more often than the others'
+    return None
+
+
+def _negative_intensities(points: np.ndarray) -> np.ndarray:
+    """(N,) whether the intensity of points (N, >= 3) is below 0, but not -1, which means none."""
+    return ((points[:, 3:4] < 0) & (points[:, 3:4] != _NO_INTENSITY)).any(axis=1)
 
 
 def read_floats(path: str | os.PathLike) -> np.ndarray:
@@ -131,7 +231,18 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
                 f'{path} may hold 4 or 5 float32 numbers a point, and neither gives intensities '
                 'without negative ones and whole rings; say which (--columns).'
             )
-    return values.reshape(-1, fitting[0])[:, :4]
+    points = values.reshape(-1, fitting[0])[:, :4]
+    fault = layout_fault(points)
+    negative = np.count_nonzero(_negative_intensities(points))
+    if len(points) >= _FEW_POINTS and negative > _ODD_SHARE * len(points):
+        fault = fault or f'{len(points)} points have {negative} negative intensities'
+    if fault:
+        raise ValueError(
+            f'{path} does not hold {fitting[0]} float32 numbers a point (x, y, z, intensity, ...): '
+            f'{fault}; say how many it holds (--columns, or num_pts_feats in an info file), and '
+            'save float64 as float32.'
+        )
+    return points
 
 
 def _check_room(path: Path, count: int, row: int, offset: int, what: str = 'points') -> None:
@@ -156,53 +267,120 @@ def _read_npy(path: Path) -> np.ndarray:
     with open(path, 'rb') as file:
         shape, dtype = read_npy_header(file)
         _check_room(path, math.prod(shape), dtype.itemsize, file.tell(), 'values')
+    if dtype.hasobject:
+        raise ValueError('it holds objects of Python')
+    # No scan has more columns than points, but one of three points may have four.
+    points, columns = shape if len(shape) == 2 else (0, 0)
+    if not dtype.names and (columns < 3 or columns > max(points, 4) or dtype.kind not in 'fiu'):
+        raise _OtherForm(
+            'holds no scan: expected numbers of the shape (N, 3) or (N, 4 or more) with a row '
+            f'for each point, got {dtype} {shape}'
+        )
     array = np.load(path, allow_pickle=False)
     if dtype.names:
         return _columns(array.ravel().__getitem__, dtype.names)
-    if len(shape) != 2 or shape[1] < 3 or dtype.kind not in 'fiu':
-        raise ValueError(f'expected numbers of the shape (N, >= 3), got {dtype} {shape}.')
-    if array.shape[1] == 3:
+    if columns == 3:
         array = np.column_stack([array, np.zeros(len(array), array.dtype)])
     return array[:, :4]
 
 
 def _read_pcd(path: Path) -> np.ndarray:
     pypcd4 = _needed('pypcd4', '.pcd')
-    _check_pcd(path, pypcd4.MetaData.parse_header)
-    cloud = pypcd4.PointCloud.from_path(path)
-    return _columns(lambda name: cloud.numpy((name,))[:, 0], cloud.fields)
-
-
-def _check_pcd(path: Path, parse_header: Callable) -> None:
     with open(path, 'rb') as file:
-        lines: list[str] = []
-        # As pypcd4 does it, so that both see the same header.
-        for line in map(bytes.strip, file):
-            if line and not line.startswith(b'#'):
-                lines.append(line.decode('utf-8'))
-                if line.startswith(b'DATA') or len(lines) >= 10:
-                    break
+        fields, number, kind = _read_pcd_header(file)
+        values = sum(count for _, _, count in fields)
+        row = sum(np.dtype(form).itemsize * count for _, form, count in fields)
+        if values > _MAX_VALUES:
+            raise ValueError(f'its header says {values} values a point, more than {_MAX_VALUES}')
         offset = file.tell()
-        sizes = file.read(8)
-    header = parse_header(lines)
-    values = sum(header.count)
-    if values > _MAX_VALUES:
-        raise ValueError(f'its header says {values} values a point, more than {_MAX_VALUES}')
-    row = sum(size * count for size, count in zip(header.size, header.count))
-    kind = header.data.value
-    if kind == 'ascii':  # a digit and what parts it from the next, but for the last
-        _check_room(path, header.points, 2 * values, offset - 1)
-    elif kind == 'binary':
-        _check_room(path, header.points, row, offset)
-    elif header.points:
-        _check_unpacked(path, header.points, row)
-        packed, unpacked = struct.unpack('<II', sizes)
-        _check_room(path, packed, 1, offset + 8, 'compressed parts')
-        if unpacked != header.points * row or unpacked > packed * _LZF_RATIO:
+        if kind == 'ascii':  # a digit and what parts it from the next, but for the last
+            _check_room(path, number, 2 * values, offset - 1)
+            fields = [(name, 'f8', count) for name, _, count in fields]
+            rows = [b' '.join(words) for line in file if (words := line.split())][:number]
+            if len(rows) < number:
+                raise ValueError(f'its header says {number} points, but it has {len(rows)}')
+            content = b'\n'.join(rows)
+        elif kind == 'binary':
+            _check_room(path, number, row, offset)
+            content = file.read(number * row)
+        else:
+            content = file.read(8) if number else b''
+            if number:
+                _check_unpacked(path, number, row)
+                packed, unpacked = struct.unpack('<II', content)
+                _check_room(path, packed, 1, offset + 8, 'compressed parts')
+                if unpacked != number * row or unpacked > packed * _LZF_RATIO:
+                    raise ValueError(
+                        f'its header says {number} points of {row} bytes, its compressed part '
+                        f'{unpacked} bytes in {packed}, which does not fit'
+                    )
+                content += file.read(packed)
+    # pypcd4 gets a complete header, with names that it does not mistake.
+    lines = {
+        'FIELDS': [f'f{i}' for i in range(len(fields))],
+        'SIZE': [np.dtype(form).itemsize for _, form, _ in fields],
+        'TYPE': [form[0].upper() for _, form, _ in fields],
+        'COUNT': [count for _, _, count in fields],
+        'WIDTH': [number],
+        'POINTS': [number],
+        'DATA': [kind],
+    }
+    header = ''.join(f'{key} {" ".join(map(str, words))}\n' for key, words in lines.items())
+    cloud = pypcd4.PointCloud.from_fileobj(io.BytesIO(header.encode() + content))
+    places = {name: f'f{i}' for i, (name, _, count) in enumerate(fields) if count == 1}
+    return _columns(lambda name: np.atleast_1d(cloud.pc_data[places[name]]), places)
+
+
+def _read_pcd_header(file: BinaryIO) -> tuple[list[tuple[str, str, int]], int, str]:
+    """The fields of a PCD file (name, NumPy's type, values), number of points and kind of content.
+
+    The file is left where its content begins. Lines that may be missing are completed: COUNT is 1,
+    POINTS is WIDTH times HEIGHT. Fields without a value are left out.
+    """
+    lines: dict[str, list[str]] = {}
+    while 'DATA' not in lines:
+        line = file.readline(_MAX_HEADER_LINE)
+        if not line or file.tell() > 64 * _MAX_HEADER_LINE:
+            raise ValueError('its header has no line DATA')
+        words = line.decode('utf-8').split()
+        if words and not words[0].startswith('#'):
+            lines[words[0].upper()] = words[1:]
+
+    def numbers(key: str, count: int) -> list[int]:
+        if len(lines[key]) != count or not all(word.isdecimal() for word in lines[key]):
             raise ValueError(
-                f'its header says {header.points} points of {row} bytes, its compressed part '
-                f'{unpacked} bytes in {packed}, which does not fit'
+                f'the line {" ".join([key, *lines[key]])[:80]!r} of its header was not understood, '
+                f'expected {count} whole numbers'
             )
+        return [int(word) for word in lines[key]]
+
+    lines['FIELDS'] = names = lines.get('FIELDS', lines.get('COLUMNS', []))
+    lines.setdefault('COUNT', ['1'] * len(names))
+    lines.setdefault('HEIGHT', ['1'])
+    missing = [key for key in ('FIELDS', 'SIZE', 'TYPE') if not lines.get(key)]
+    if missing or not lines.keys() & {'POINTS', 'WIDTH'}:
+        raise ValueError(f'its header has no line {(*missing, "POINTS")[0]}')
+    sizes, counts = numbers('SIZE', len(names)), numbers('COUNT', len(names))
+    types = ''.join(lines['TYPE']).lower()
+    forms = [f'{kind}{size}' for kind, size in zip(types, sizes)]
+    if len(types) != len(names) or not set(forms) <= _PCD_FORMS:
+        raise ValueError(
+            f'the lines {" ".join(["TYPE", *lines["TYPE"]])[:80]!r} and '
+            f'{" ".join(["SIZE", *lines["SIZE"]])[:80]!r} of its header were not understood, '
+            f'expected F, I or U and the bytes of each of {len(names)} fields'
+        )
+    if 'POINTS' in lines:
+        (points,) = numbers('POINTS', 1)
+    else:
+        points = numbers('WIDTH', 1)[0] * numbers('HEIGHT', 1)[0]
+    kind = ' '.join(lines['DATA']).lower()
+    if kind not in ('ascii', 'binary', 'binary_compressed'):
+        raise ValueError(
+            f"the line 'DATA {kind[:80]}' of its header was not understood, expected ascii, binary "
+            'or binary_compressed'
+        )
+    fields = [field for field in zip(names, forms, counts) if field[2]]
+    return fields, points, kind
 
 
 def _read_ply(path: Path) -> np.ndarray:
@@ -264,13 +442,24 @@ def _check_chunks(path: Path, offset: int) -> None:
 
 
 def _columns(read: Callable[[str], np.ndarray], fields: Iterable[str]) -> np.ndarray:
-    """x, y, z and intensity of named columns, in whatever case the names are."""
-    names = {name.lower(): name for name in fields}
+    """x, y, z and intensity of named columns, in whatever case the names are.
+
+    CloudCompare writes ``scalar_`` before the names of what is no coordinate.
+    """
+    fields = list(fields)
+    bare = {name: name.lower().removeprefix('scalar_') for name in fields}
+    names = {bare[name]: name for name in fields} | {name.lower(): name for name in fields}
     missing = [name for name in 'xyz' if name not in names]
     if missing:
-        raise ValueError(f'it has no field {missing[0]!r}, only {sorted(names.values())}.')
+        raise ValueError(f'it has no field {missing[0]!r}, only {sorted(fields)}.')
     found = [np.asarray(read(names[name]), dtype=np.float64) for name in 'xyz']
     intensity = next((names[name] for name in INTENSITIES if name in names), None)
+    unknown = [name for name in fields if not _OTHER_FIELDS.fullmatch(bare[name])]
+    if intensity is None and unknown:
+        raise _OtherForm(
+            f'has no intensity under a known name ({", ".join(INTENSITIES)}), but fields that may '
+            f'be it: {", ".join(unknown)[:200]}; rename the one that is, or leave them out'
+        )
     found.append(np.zeros(len(found[0])) if intensity is None else read(intensity))
     return np.column_stack(found)
 

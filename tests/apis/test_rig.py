@@ -301,6 +301,25 @@ def test_unfit_poses_are_named(tmp_path, text, words):
         frames_of_folder(tmp_path, {'front': None})
 
 
+def test_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
+    names = [f'frame{i}' for i in (0, 1, 2, 9, 10, 11)]
+    for folder, suffix in (('points', 'bin'), ('front', 'png')):
+        (tmp_path / folder).mkdir()
+        for name in names[::-1]:
+            (tmp_path / folder / f'{name}.{suffix}').write_bytes(b'')
+    poses = {name: dict(lidar=np.eye(4).tolist(), front=np.eye(4).tolist()) for name in names}
+    for stamp, name in enumerate(names):
+        poses[name]['stamp'] = float(stamp)
+    (tmp_path / 'poses.json').write_text(json.dumps(poses))
+    frames = frames_of_folder(tmp_path, {'front': None})
+    assert [frame.name for frame in frames] == names
+    assert [frame.stamp for frame in frames] == list(range(6))
+    (tmp_path / 'front/frame09.png').write_bytes(b'')
+    message = r'front has two files of the frame .*: frame09\.png and frame9\.png'
+    with pytest.raises(ValueError, match=message):
+        frames_of_folder(tmp_path, {'front': None})
+
+
 FAULTS = {
     'motion that is not finite': (dict(motion=np.nan), 'its motion are not finite'),
     'motion of another camera': (dict(motion=lambda a: a[:, :1]), r'its motion must be float64 \('),

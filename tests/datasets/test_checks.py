@@ -4,6 +4,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from nclr_mm.datasets.checks import (
     as_numbers,
     check_rigid,
     image_size,
+    in_frame_order,
     read_image,
     read_label_archive,
 )
@@ -239,6 +241,79 @@ def test_headers_have_the_size_that_is_decoded(form, orientation, tmp_path):
     else:
         half = read_image(path, cv2.IMREAD_REDUCED_COLOR_2, (width, height))
         assert half.shape == (height // 2, width // 2, 3)
+
+
+@pytest.mark.parametrize('bits', [10, 12, 14, 16])
+@pytest.mark.parametrize(('form', 'channels'), [('png', 1), ('png', 3), ('png', 4), ('tiff', 3)])
+def test_bits_that_a_file_of_16_bits_holds(form, channels, bits, tmp_path):
+    """The same picture of 8 bits comes out, whatever the depth of its file."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, channels), dtype=np.uint8)
+    picture[0, 0] = 255
+    path = tmp_path / f'a.{form}'
+    assert cv2.imwrite(str(path), picture.astype(np.uint16) * 2 ** (bits - 8))
+    expected = np.repeat(picture, 3, axis=2) if channels == 1 else picture[..., :3]
+    np.testing.assert_array_equal(read_image(path), expected)
+    for by, flag in ((2, cv2.IMREAD_REDUCED_COLOR_2), (8, cv2.IMREAD_REDUCED_COLOR_8)):
+        assert cv2.imwrite(str(tmp_path / 'plain.png'), picture)
+        plain = read_image(tmp_path / 'plain.png', flag).astype(int)
+        reduced = read_image(path, flag)
+        assert reduced.dtype == np.uint8 and reduced.shape == (48 // by, 64 // by, 3)
+        if reduced.max() > 127:  # the largest value may be lost with the pixels
+            np.testing.assert_allclose(reduced, plain, atol=1)
+
+
+@pytest.mark.parametrize('form', ['png', 'jpg', 'bmp', 'tiff', 'webp'])
+def test_images_of_8_bits_are_as_opencv_reads_them(form, tmp_path):
+    path = tmp_path / f'a.{form}'
+    for channels in (1, 3):
+        dark = np.random.default_rng(0).integers(0, 90, (48, 64, channels), dtype=np.uint8)
+        assert cv2.imwrite(str(path), dark)
+        for flag in (cv2.IMREAD_COLOR, cv2.IMREAD_REDUCED_COLOR_4):
+            np.testing.assert_array_equal(read_image(path, flag), cv2.imread(str(path), flag))
+
+
+@pytest.mark.parametrize('form', ['f4', 'i4', 'i2'])
+def test_images_of_other_numbers(form, tmp_path):
+    path = tmp_path / 'a.tiff'
+    assert cv2.imwrite(str(path), np.arange(12).reshape(3, 4).astype(form))
+    with pytest.raises(ValueError, match=r'a\.tiff is not a readable image of 8 or 16 bits'):
+        read_image(path)
+
+
+def paths_of(*names):
+    return [Path('folder', name) for name in names]
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('0.bin', '1.bin', '2.bin', '10.bin', '11.bin', '100.bin'),
+        ('000000.png', '000001.png', '000010.png'),
+        ('frame2.pcd', 'frame10.pcd', 'frame11.pcd'),
+        ('1_9.bin', '1_10.bin', '2_1.bin', 'a1.bin'),
+        ('1533151603.5.bin', '1533151603.547.bin', '1533151603.6.bin', '1533151604.bin'),
+        ('99999999999999999998.bin', '99999999999999999999.bin', '100000000000000000000.bin'),
+    ],
+)
+def test_files_in_the_order_of_their_numbers(names):
+    paths = paths_of(*names)
+    for order in (paths, paths[::-1], paths[1::2] + paths[::2]):
+        assert in_frame_order(iter(order)) == paths
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('000012.bin', '12.bin'),
+        ('a01b2.bin', 'a1b02.bin'),
+        ('7.bin', '7.pcd'),
+        ('1.5.png', '1.50.png'),
+    ],
+)
+def test_two_files_of_one_frame(one, other):
+    with pytest.raises(ValueError, match=r'folder has two files of the frame .*: ') as caught:
+        in_frame_order(paths_of(other, '3.bin', one))
+    assert str(caught.value).endswith(f'{one} and {other}.')
 
 
 def doubled(levels):

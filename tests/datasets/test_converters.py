@@ -15,7 +15,7 @@ from nclr_mm.datasets import (
 )
 from nclr_mm.datasets.converters.nuscenes import CAMERAS, slidr_verifying_scenes
 from nclr_mm.datasets.converters.sequences import Part, parse_split
-from tests.datasets.layouts import make_nuscenes, make_semantickitti, write_image
+from tests.datasets.layouts import make_kitti, make_nuscenes, make_semantickitti, write_image
 
 
 def load(path: Path) -> dict:
@@ -743,6 +743,93 @@ def test_semantickitti_frames_that_are_not_there(semantickitti_root, tmp_path):
     splits = dict([parse_split('train=00:2-9')])
     with pytest.raises(ValueError, match=r'00/velodyne has 2 scans from 2 to 9, expected 8'):
         converters.create_semantickitti_infos(semantickitti_root, tmp_path, splits)
+
+
+OTHER_ROWS = {
+    'float64': lambda rows, rng: rows.astype('f8'),
+    'three columns': lambda rows, rng: rows[:, :3],
+    'ring and time': lambda rows, rng: np.c_[
+        rows, np.arange(len(rows)) % 64, rng.random(len(rows))
+    ],
+    'scores': lambda rows, rng: np.c_[rows, rng.random((len(rows), 4))],
+}
+
+
+@pytest.mark.parametrize('check', [False, True])
+@pytest.mark.parametrize('other', OTHER_ROWS)
+def test_scans_of_another_layout(other, check, tmp_path):
+    """In each converter, whichever the frame is; nothing is written."""
+    rng = np.random.default_rng(0)
+    rows = np.c_[rng.uniform([0, -30, -2], [60, 30, 1], (4800, 3)), rng.random(4800)]
+    rows = OTHER_ROWS[other](rows.astype(np.float32), rng)
+    content = rows.astype('f8' if other == 'float64' else 'f4').tobytes()
+    make_kitti(tmp_path / 'kitti')
+    make_semantickitti(tmp_path / 'semantickitti', labels=False)
+    make_semantickitti(tmp_path / 'semanticposs')
+    make_nuscenes(tmp_path / 'nuscenes', labels=False)
+    for kind, pattern in (
+        ('kitti', 'training/velodyne/000001.bin'),
+        ('kitti', 'testing/velodyne/000000.bin'),
+        ('semantickitti', 'sequences/00/velodyne/000002.bin'),
+        ('semanticposs', 'sequences/00/velodyne/000003.bin'),
+        ('nuscenes', 'samples/LIDAR_TOP/scene-0061-1-LIDAR_TOP.pcd.bin'),
+    ):
+        path = tmp_path / kind / pattern
+        before = path.read_bytes()
+        path.write_bytes(content)
+        create = getattr(converters, f'create_{kind}_infos')
+        message = rf'{path.name} does not hold [45] float32 numbers a point'
+        with pytest.raises(ValueError, match=message):
+            create(tmp_path / kind, tmp_path / 'out', check=check)
+        assert not (tmp_path / 'out').exists()
+        path.write_bytes(before)
+
+
+def test_kitti_boxes_that_hold_no_point(kitti_root, tmp_path, capsys):
+    root = shutil.copytree(kitti_root, tmp_path / 'root')
+    notice = 'label_2: none of the 4 boxes holds a point of its scan'
+    converters.create_kitti_infos(root)
+    assert notice not in capsys.readouterr().out
+    for path in root.glob('training/velodyne/*.bin'):
+        (np.fromfile(path, np.float32).reshape(-1, 4) * (1, 1, 0, 1) - (0, 0, 50, 0)).astype(
+            np.float32
+        ).tofile(path)
+    converters.create_kitti_infos(root)
+    assert notice in capsys.readouterr().out
+    for path in root.glob('training/label_2/*.txt'):
+        path.write_text(''.join(x for x in path.read_text().splitlines(True) if 'DontCare' in x))
+    converters.create_kitti_infos(root)
+    assert 'holds a point' not in capsys.readouterr().out
+
+
+def renamed(folder: Path, names: list[str]) -> None:
+    for path, name in zip(sorted(folder.iterdir(), reverse=True), names[::-1], strict=True):
+        path.rename(path.with_stem(name))
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    root = make_semantickitti(tmp_path / 'root', frames=12, labels=True)
+    for folder in ('velodyne', 'labels', 'image_2', 'image_3'):
+        renamed(root / SEQUENCE / folder, [str(i) for i in range(12)])
+    for part, expected in (('a=00', range(12)), ('a=00:3-11', range(3, 12))):
+        splits = dict([parse_split(part)])
+        infos = load(converters.create_semantickitti_infos(root, tmp_path, splits)['a'])
+        names = [Path(i['lidar_points']['lidar_path']).stem for i in infos['data_list']]
+        assert names == [str(i) for i in expected]
+        times = [i['timestamp'] for i in infos['data_list']]
+        np.testing.assert_allclose(times, [i / 10 for i in expected])
+        for i in infos['data_list']:
+            labels = Path(i['pts_semantic_mask_path']).stem
+            image = Path(i['images']['image_3']['img_path']).stem
+            assert {labels, image} == {Path(i['lidar_points']['lidar_path']).stem}
+        infos = load(converters.create_semanticposs_infos(root, tmp_path, splits)['a'])
+        assert [Path(i['lidar_points']['lidar_path']).stem for i in infos['data_list']] == names
+    velodyne = root / SEQUENCE / 'velodyne'
+    shutil.copy(velodyne / '7.bin', velodyne / '000007.bin')
+    with pytest.raises(
+        ValueError, match=r'velodyne has two files of the frame .*: 000007\.bin and 7\.bin\.$'
+    ):
+        converters.create_semantickitti_infos(root, tmp_path, splits)
 
 
 KITTI_FAULTS = {

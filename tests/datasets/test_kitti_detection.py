@@ -370,6 +370,9 @@ def test_frames_listed_twice_and_missing_info_files(root, tmp_path):
     path.write_text(f'{path.read_text()}\n{stem}\n')
     with pytest.raises(ValueError, match=f'train.txt lists the frame {stem} more than once'):
         converters.create_kitti_infos(copy)
+    path.write_text(f'{stem}\n{int(stem)}\n')
+    with pytest.raises(ValueError, match=f'lists the frame {stem} and {int(stem)} more than once'):
+        converters.create_kitti_infos(copy)
     with pytest.raises(
         FileNotFoundError, match=r'gone.pkl is missing; it is made by `python tools'
     ):

@@ -492,6 +492,29 @@ def test_points_are_loaded_and_truncated_scans_named(tmp_path):
         run(scan, [step])
 
 
+@pytest.mark.parametrize('load_dim', [4, 5])
+def test_scans_of_another_layout_are_named(load_dim, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.c_[rng.uniform([-30, -30, -2], [30, 30, 1], (3000, 3)), rng.random(3000)]
+    rings = rng.integers(0, 32, 3000)
+    step = dict(type='LoadLidarPoints', load_dim=load_dim, use_dim=4)
+    scan = dict(lidar_points=dict(lidar_path=str(tmp_path / 'scan.bin')))
+    for other in (
+        rows.astype('f8'),
+        rows[:, :3].astype('f4'),
+        np.c_[rows, rings, rng.random(3000)].astype('f4'),
+        np.c_[rows, rng.random((3000, 4))].astype('f4'),
+        (rows if load_dim == 5 else np.c_[rows, rings]).astype('f4'),
+    ):
+        other.tofile(tmp_path / 'scan.bin')
+        message = rf'scan\.bin does not hold {load_dim} float32 numbers a point \(load_dim\)'
+        with pytest.raises(ValueError, match=message):
+            run(scan, [step])
+    right = (np.c_[rows, rings] if load_dim == 5 else rows).astype('f4')
+    right.tofile(tmp_path / 'scan.bin')
+    np.testing.assert_array_equal(run(scan, [step])['points'].tensor, right[:, :4])
+
+
 def test_points_without_a_measurement_are_counted(tmp_path):
     points = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     points[[1, 4, 4, 6], [0, 1, 2, 2]] = [np.nan, np.inf, np.nan, -np.inf]

@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from nclr_mm.datasets import checks
+from nclr_mm.datasets.scans import layout_fault
 from nclr_mm.datasets.segmentation.label_maps import LabelMap, map_labels
 from nclr_mm.datasets.transforms.labels import read_labels
 from nclr_mm.writing import write_whole
@@ -60,11 +61,14 @@ def require_directory(path: Path, hint: str) -> Path:
 
 
 def count_points(path: Path, num_feats: int) -> int:
-    """Number of float32 rows in a scan, from its size alone.
+    """Number of float32 rows in a scan, from its size.
+
+    A few thousand points, spread over the scan, are read to see that they are such rows.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the size is zero or not a whole number of rows.
+        ValueError: if the size is zero or not a whole number of rows, or the values show another
+            layout, see :func:`nclr_mm.datasets.scans.layout_fault`.
     """
     size = require_file(path).stat().st_size
     row = 4 * num_feats
@@ -73,12 +77,32 @@ def count_points(path: Path, num_feats: int) -> int:
             f'{path} is truncated: {size} bytes are not a positive multiple of {row} '
             f'({num_feats} float32 a point).'
         )
-    return size // row
+    points = np.memmap(path, np.float32, 'r').reshape(-1, num_feats)
+    # Blocks of a multiple of 840 points, so that every n-th point stays one, n from 2 to 8.
+    starts = range(0, len(points), max(840, len(points) // 6720 * 840))
+    _check_layout(np.concatenate([points[i : i + 840] for i in starts]), path)
+    return len(points)
+
+
+def read_points(path: Path, num_feats: int) -> np.ndarray:
+    """All points (N, num_feats) of a scan; ValueError if they show another layout."""
+    points = np.fromfile(path, dtype=np.float32).reshape(-1, num_feats)
+    _check_layout(points, path)
+    return points
+
+
+def _check_layout(points: np.ndarray, path: Path) -> None:
+    fault = layout_fault(points)
+    if fault:
+        raise ValueError(
+            f'{path} does not hold {points.shape[1]} float32 numbers a point (x, y, z, intensity, '
+            f'...): {fault}; convert it to these.'
+        )
 
 
 def check_points(path: Path, num_feats: int) -> None:
-    """Read a scan fully; raise ValueError if a value of it is not finite."""
-    points = np.fromfile(path, dtype=np.float32).reshape(-1, num_feats)
+    """Read a scan fully; raise ValueError if a value is not finite or the layout is another."""
+    points = read_points(path, num_feats)
     bad = ~np.isfinite(points).all(axis=1)
     if bad.any():
         raise ValueError(f'{path}: {int(bad.sum())} of {len(points)} points are not finite.')

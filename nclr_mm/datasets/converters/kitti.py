@@ -63,9 +63,10 @@ def create_kitti_infos(
         odd = [stem for stem in stems if not re.fullmatch('[0-9]{1,18}', stem)]
         if odd:
             raise ValueError(f'{path} must list frames by their numbers, got {odd[0][:50]!r}.')
-        twice = [stem for stem, number in Counter(stems).items() if number > 1]
-        if twice:
-            raise ValueError(f'{path} lists the frame {twice[0]} more than once.')
+        number, times = Counter(map(int, stems)).most_common(1)[0]
+        if times > 1:
+            names = ' and '.join(dict.fromkeys(stem for stem in stems if int(stem) == number))
+            raise ValueError(f'{path} lists the frame {names} more than once.')
         folder = root / ('testing' if split == 'test' else 'training')
         frames[split] = [(folder, stem) for stem in stems]
     if not frames:
@@ -78,6 +79,17 @@ def create_kitti_infos(
     if unknown:
         named = ', '.join(f'{number} {name}' for name, number in unknown.items())
         print(f'label_2: of classes that KittiDataset does not know, so DontCare: {named}')
+    counts = [
+        instance['num_lidar_pts']
+        for entry in entries
+        for instance in entry.get('instances', ())
+        if instance['index'] >= 0
+    ]
+    if counts and not any(counts):
+        print(
+            f'label_2: none of the {len(counts)} boxes holds a point of its scan, so the scans are '
+            'of another layout, or in another frame than the calibration and the boxes.'
+        )
     infos = dict(zip(needed, entries, strict=True))
     metainfo = dict(dataset='kitti', categories={c: i for i, c in enumerate(_classes())})
     metainfo['categories']['DontCare'] = -1
@@ -204,7 +216,7 @@ def _instances(
 
 def _points_inside(boxes: np.ndarray, lidar2rect: np.ndarray, scan: Path) -> np.ndarray:
     """Number of points in each box (N, 7) of camera 0's frame."""
-    points = np.fromfile(scan, dtype=np.float32).reshape(-1, NUM_PTS_FEATS)[:, :3]
+    points = common.read_points(scan, NUM_PTS_FEATS)[:, :3]
     points = points @ lidar2rect[:3, :3].T + lidar2rect[:3, 3]
     counts = np.zeros(len(boxes), dtype=int)
     for i, (x, y, z, length, height, width, yaw) in enumerate(boxes):

@@ -76,7 +76,7 @@ def _write_reduced(frame: tuple[Path, tuple[Path, dict]]) -> None:
 def _read_points(path: Path, may_be_empty: bool = False) -> np.ndarray:
     if not may_be_empty or common.require_file(path).stat().st_size:
         common.count_points(path, NUM_PTS_FEATS)
-    return np.fromfile(path, dtype=np.float32).reshape(-1, NUM_PTS_FEATS)
+    return common.read_points(path, NUM_PTS_FEATS)
 
 
 def create_gt_database(

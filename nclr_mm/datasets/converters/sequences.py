@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from nclr_mm.datasets.checks import in_frame_order
+
 from . import common
 
 _PART = re.compile(r'(\d+)(?::(\d+)-(\d+))?')
@@ -117,7 +119,7 @@ def _frames(root: Path, part: Part) -> list[tuple[str, str]]:
     """(sequence, stem) of the frames of a part, in order."""
     velodyne = root / 'sequences' / part.sequence / 'velodyne'
     common.require_directory(velodyne, 'expected the scans of this sequence')
-    stems = sorted(path.stem for path in velodyne.glob('*.bin'))
+    stems = [path.stem for path in in_frame_order(velodyne.glob('*.bin'))]
     strange = [stem for stem in stems if not stem.isdecimal()]
     if strange:
         raise ValueError(

@@ -12,7 +12,7 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
 from ..checks import read_image
-from ..scans import SCAN_SUFFIXES, read_and_count, read_floats
+from ..scans import SCAN_SUFFIXES, layout_fault, read_and_count, read_floats
 from .images import apply_to_camera, resize_affine
 
 _REDUCED = {
@@ -45,7 +45,8 @@ class LoadLidarPoints(LoadPointsFromFile):
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if its size is not a positive multiple of ``4 * load_dim`` bytes, if it is not
-            of the format that its name says, or if an intensity is not finite.
+            of the format that its name says, if an intensity is not finite, or if the values show
+            another layout, see :func:`nclr_mm.datasets.scans.layout_fault`.
     """
 
     def __init__(
@@ -57,15 +58,21 @@ class LoadLidarPoints(LoadPointsFromFile):
     def transform(self, results: dict) -> dict:
         self._left_out = 0
         results = super().transform(results)
+        path = results['lidar_points']['lidar_path']
+        fault = layout_fault(results['points'].tensor.numpy())
+        if fault:
+            raise ValueError(
+                f'{path} does not hold {self.load_dim} float32 numbers a point (load_dim) with x, '
+                f'y, z and the intensity where use_dim says: {fault}.'
+            )
         finite = results['points'].tensor.isfinite()
         unmeasured = int((~finite[:, :3]).any(dim=1).sum())
         results['num_unmeasured_points'] = self._left_out + unmeasured
         bad = int((~finite[:, 3:]).any(dim=1).sum())
         if bad:
             raise ValueError(
-                f'{results["lidar_points"]["lidar_path"]}: the intensity, or another value, of '
-                f'{bad} points is not finite. Has the file {self.load_dim} float32 numbers a point '
-                '(load_dim)?'
+                f'{path}: the intensity, or another value, of {bad} points is not finite. Has the '
+                f'file {self.load_dim} float32 numbers a point (load_dim)?'
             )
         return results
 
