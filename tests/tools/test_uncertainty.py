@@ -47,5 +47,5 @@ def test_nine_of_ten_errors_on_unseen_streets_are_within_their_bounds(tmp_path, 
     within = (errors <= bounds).all(axis=1)
     # Of 30 with 0.9 each, fewer than 22 have a probability of 0.2 %.
     assert within.mean() >= 0.73, f'{within.sum()} of {len(within)}'
-    # Nor are they too large: half of them held 0.47 of 151 errors.
+    # Nor are they too large: half of them held 0.53 of 196 errors.
     assert (errors <= bounds / 2).all(axis=1).mean() < 0.8
