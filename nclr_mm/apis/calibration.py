@@ -21,7 +21,7 @@ from nclr_mm.calibration import (
     pose_distance,
 )
 from nclr_mm.datasets.checks import check_intrinsics, check_rigid, read_image
-from nclr_mm.datasets.scans import measured_points, read_scan
+from nclr_mm.datasets.scans import frame_fault, measured_points, read_scan
 from nclr_mm.models.task_modules import RigSolver
 
 from .looks import Looker
@@ -30,9 +30,6 @@ __all__ = ['CameraCalibration', 'calibrate']
 
 # Edges of so many frames are aligned: more cost memory and gain little.
 _ALIGNED_FRAMES = 10
-
-# Metres. Half of the points of a scan in a vehicle's surroundings are nearer, by a factor of ten.
-_FARTHEST_MEDIAN = 500.0
 
 Points = np.ndarray | str | os.PathLike
 Image = np.ndarray | str | os.PathLike
@@ -225,13 +222,8 @@ def given_points(scan: Points, intensity_scale: float, name: str) -> np.ndarray:
     scan = measured_points(np.array(scan[:, :4], dtype=np.float64))
     if not len(scan):
         raise ValueError(f'{name} holds no point with finite coordinates.')
-    median = float(np.median(np.linalg.norm(scan[:, :3], axis=1)))
-    if median > _FARTHEST_MEDIAN:
-        raise ValueError(
-            f'{name}: half of the points are farther than {median:.0f} m from the origin, expected '
-            f"at most {_FARTHEST_MEDIAN:.0f} m: coordinates must be in the LiDAR's own frame, not "
-            'those of a map, and in metres.'
-        )
+    if fault := frame_fault(scan):
+        raise ValueError(f'{name}: {fault}.')
     scan[:, 3] *= intensity_scale
     return scan
 

@@ -16,6 +16,7 @@ from nclr_mm.datasets.checks import read_image
 from nclr_mm.datasets.scans import read_scan
 from nclr_mm.models.task_modules import RigSolver
 
+from .calibration import given_points
 from .looks import Looker
 
 __all__ = ['Drive', 'check_calibration', 'look_at_drive']
@@ -59,7 +60,9 @@ def look_at_drive(
         cameras = [info['images'][name] for name in names]
         lidar = info['lidar_points']
         found = looker.look(
-            read_scan(lidar['lidar_path'], lidar.get('num_pts_feats')).astype(np.float64),
+            given_points(
+                read_scan(lidar['lidar_path'], lidar.get('num_pts_feats')), 1.0, lidar['lidar_path']
+            ),
             [_image(camera) for camera in cameras],
             np.stack([camera['cam2img'] for camera in cameras]),
             index,

@@ -17,6 +17,7 @@ from .checks import read_npy_header
 
 __all__ = [
     'SCAN_SUFFIXES',
+    'frame_fault',
     'layout_fault',
     'measured_points',
     'read_and_count',
@@ -53,6 +54,8 @@ _OTHER_FIELDS = re.compile(
 # Metres. Map coordinates reach 1e7; of what lies above, drivers write the largest float32 where
 # nothing was measured. A quarter turn in floating point leaves 1e-17.
 _LARGEST, _NOT_MEASURED, _SMALLEST = 1e8, 1e38, 1e-20
+# Metres. Half of the points around a vehicle are nearer, by a factor of ten.
+_FARTHEST_MEDIAN = 500.0
 # Where there is no intensity, drivers write this.
 _NO_INTENSITY = -1
 # Share of odd values that a scan may have, and points of which some would be odd by chance.
@@ -190,6 +193,29 @@ def layout_fault(points: np.ndarray) -> str | None:
         if np.ptp(belows) > 0.05 * size_of_phase + 5 * np.sqrt(size_of_phase / 2):
             return f'one point in {period} has negative intensities more often than the others'
     return None
+
+
+def frame_fault(points: np.ndarray) -> str | None:
+    """What shows that coordinates are not metres in the LiDAR's own frame.
+
+    Args:
+        points: (N, >= 3) x, y, z.
+
+    Returns:
+        The fault, for a sentence, where half of the points are farther than 500 m from the origin,
+        as in the coordinates of a map or in millimetres; None if there is none.
+    """
+    some = points[:: max(1, len(points) // 4096), :3].astype(np.float64)
+    distance = np.linalg.norm(some[np.isfinite(some).all(axis=1)], axis=1)
+    distance = distance[(distance > 0) & (distance < _NOT_MEASURED)]
+    median = float(np.median(distance)) if len(distance) else 0.0
+    if median <= _FARTHEST_MEDIAN:
+        return None
+    return (
+        f'half of the points are farther than {median:.0f} m from the origin, expected at most '
+        f"{_FARTHEST_MEDIAN:.0f} m: coordinates must be in the LiDAR's own frame, not those of a "
+        'map, and in metres'
+    )
 
 
 def _negative_intensities(points: np.ndarray) -> np.ndarray:

@@ -891,3 +891,17 @@ def test_an_info_file_is_never_half_written(tmp_path, monkeypatch):
         common.write_infos(path, dict(dataset='x'), [dict(sample_idx=lambda: 0)])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ['infos.pkl']
+
+
+def test_scans_in_millimetres_are_refused(tmp_path):
+    root = tmp_path / 'semantickitti'
+    make_semantickitti(root)
+    for path in root.rglob('*.bin'):
+        points = np.fromfile(path, np.float32).reshape(-1, 4)
+        points[:, :3] *= 1000
+        points.tofile(path)
+    with pytest.raises(
+        ValueError, match=r'\.bin: half of the points are farther than .* in metres'
+    ):
+        converters.create_semantickitti_infos(root, splits=dict(train=[Part('00')]))
+    assert not list(root.glob('*.pkl'))

@@ -1,12 +1,13 @@
 """Point clouds of every format, written by other libraries or by hand."""
 
+import re
 import struct
 
 import numpy as np
 import pytest
 
 from nclr_mm.datasets import scans
-from nclr_mm.datasets.scans import layout_fault, read_scan
+from nclr_mm.datasets.scans import frame_fault, layout_fault, read_scan
 from tests.memory import at_most
 
 POINTS = np.array([[1.5, -2, 0.25, 10], [30, 4, -1, 200], [-7, 8, 9.5, 0]], dtype=np.float32)
@@ -652,3 +653,23 @@ def test_a_field_that_is_missing(tmp_path):
     )
     with pytest.raises(ValueError, match="no field 'z', only"):
         read_scan(tmp_path / 'scan.ply')
+
+
+@pytest.mark.parametrize(
+    ('change', 'median'),
+    [
+        (lambda xyz: xyz + [500_000, 5_400_000, 100], 5_423_101),  # UTM
+        (lambda xyz: xyz * 1000, 20_000),
+        (lambda xyz: xyz * 100, 2_000),
+    ],
+)
+def test_coordinates_of_a_map_and_other_units_are_told_from_those_of_a_scan(change, median):
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=(5000, 3)) * [1, 1, 0]
+    xyz = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    xyz *= rng.uniform(0.5, 39.5, (5000, 1))  # 20 m in the median, some on the vehicle
+    assert frame_fault(xyz) is None
+    assert frame_fault(np.r_[xyz, np.full((9000, 3), np.nan), np.zeros((9000, 3))]) is None
+    fault = frame_fault(change(xyz).astype(np.float32))
+    [told] = re.findall(r'farther than (\d+) m', fault)
+    assert int(told) == pytest.approx(median, rel=0.05)

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from nclr_mm.datasets import checks
-from nclr_mm.datasets.scans import layout_fault
+from nclr_mm.datasets.scans import frame_fault, layout_fault
 from nclr_mm.datasets.segmentation.label_maps import LabelMap, map_labels
 from nclr_mm.datasets.transforms.labels import read_labels
 from nclr_mm.writing import write_whole
@@ -98,6 +98,8 @@ def _check_layout(points: np.ndarray, path: Path) -> None:
             f'{path} does not hold {points.shape[1]} float32 numbers a point (x, y, z, intensity, '
             f'...): {fault}; convert it to these.'
         )
+    if fault := frame_fault(points):
+        raise ValueError(f'{path}: {fault}.')
 
 
 def check_points(path: Path, num_feats: int) -> None:
