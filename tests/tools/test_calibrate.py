@@ -221,6 +221,47 @@ def test_wrong_input_ends_in_a_sentence(tool, rig, change, message, capsys):
     assert not (rig / 'out').exists()
 
 
+@pytest.mark.parametrize('scale', [1, 1000])
+@pytest.mark.parametrize('source', ['cameras', 'files of a rig', 'folder of a rig'])
+def test_scans_of_a_map_or_in_millimetres(tool, rig, monkeypatch, capsys, source, scale):
+    points = scan(1)
+    points[:, :3] = points[:, :3] * scale + (scale == 1) * np.array([500_000, 5_400_000, 100])
+    points.astype(np.float32).tofile(rig / 'scan1.bin')
+    monkeypatch.setattr(tool, 'init_model', lambda *args: SeeingModel([scan(0), scan(1)]))
+    if source == 'cameras':
+        given, name = arguments(rig, '--looks', 1), f'{rig}/scan1.bin'
+    else:
+        files_given = files(rig) if source == 'files of a rig' else ['--frames', frames_folder(rig)]
+        given = rig_arguments(rig, rig_file(rig) + files_given)
+        name = 'The scan of frame ' + ('scan1' if source == 'files of a rig' else '1')
+    with pytest.raises(SystemExit) as end:
+        tool.main(given)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.partition(': ')[2].startswith(f'{name}: half of the points are farther than')
+    assert error.count('\n') == 1
+    assert not list((rig / 'out').glob('*'))
+
+
+@pytest.mark.parametrize('inflation', [None, 4.0])
+def test_the_bound_is_stated_with_its_scale(tool, rig, monkeypatch, capsys, inflation):
+    covariances = []
+    for factor in (1.0, inflation):
+        model = SeeingModel([scan(0), scan(1)], noise=2.0)
+        model.rig_solver.inflation = factor
+        monkeypatch.setattr(tool, 'init_model', lambda *args, model=model: model)
+        assert tool.main(arguments(rig, '--looks', 3)) == 0
+        printed = capsys.readouterr().out
+        report = json.loads((rig / 'out/extrinsics.json').read_text())
+        camera = report['cameras']['front']
+        covariances.append(np.array(camera['covariance']))
+        degrees, metres = camera['bound_90'].values()
+        assert f'90 % bound {degrees:.2f} deg, {metres:.3f} m' in printed
+    assert report['covariance_scale'] == inflation
+    assert ('(too small: no scale is fitted)' in printed) == (inflation is None)
+    np.testing.assert_allclose(covariances[1], covariances[0] * (inflation or 1), rtol=1e-6)
+
+
 def test_images_of_several_sizes(tool, rig, capsys):
     cv2.imwrite(str(rig / 'left1.png'), image(0)[:200])
     with pytest.raises(SystemExit):
