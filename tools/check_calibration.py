@@ -147,7 +147,7 @@ def series(deviations: Sequence[Deviation], kind: int) -> list[tuple[float, floa
 
 def with_bound(value: str, bound: float, digits: int) -> str:
     """A value with its 90 % bound, where that is known: not of an alignment."""
-    return f'{value} ± {bound:.{digits}f}' if 0 < bound < math.inf else value
+    return f'{value} (bound {bound:.{digits}f})' if 0 < bound < math.inf else value
 
 
 def table(checks: Mapping[str, CameraCheck]) -> str:

@@ -159,7 +159,7 @@ def calibrate(
             thresholds,
         )
         if estimate.verdict != 'ok':
-            estimate.reasons += looker.intensity_warnings()
+            estimate.reasons += looker.input_warnings()
         # The network saw a resized image.
         estimate.reproj_error *= cam2img[i, 0, 0] / abs(looker.cam2img[i, 0, 0])
         refinement = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 import numpy as np
 from mmdet3d.registry import DATASETS
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -82,6 +84,8 @@ def look_at_drive(
                 )
             )
         progress(index + 1, total)
+    for warning in looker.input_warnings():
+        print_log(f'{warning}.', 'current', logging.WARNING)
     return drive
 
 

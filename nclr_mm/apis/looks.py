@@ -18,6 +18,8 @@ from nclr_mm.datasets.transforms import RigidPerturbation
 
 __all__ = ['Look', 'Looker']
 
+# Share of the points; of scans of the known data sets nine in ten are in it.
+_FEWEST_IN_RANGE = 0.1
 # Steps of a test pipeline that this module or its caller does.
 _OWN_STEPS = ('LoadLidarPoints', 'LoadCalibratedImages', 'SampleCameras', 'RigidPerturbation')
 
@@ -54,7 +56,8 @@ class Looker:
         self.motion = RigidPerturbation(**dict(settings, seed_by_sample=True, seed=seed))
         self.cam2img = None
         self.image_size = (0, 0)
-        self._brightest: float | None = None  # intensity that the network has seen
+        self._brightest = 0.0  # absolute intensity that the network has seen
+        self._points = [0, 0]  # given, and left by the pipeline
 
     @torch.no_grad()
     def look(
@@ -85,13 +88,19 @@ class Looker:
             found.append(_in_own_frame(head.predict(scene)[0], motion))
         return found
 
-    def intensity_warnings(self) -> list[str]:
-        """A sentence where the network saw intensities of another scale than that of its training.
+    def input_warnings(self) -> list[str]:
+        """What is unlike the data of a training in what the network saw, a sentence each.
 
         All data sets of this package come to the network with intensities of 0 to 1.
         """
+        given, left = self._points
+        if left < _FEWEST_IN_RANGE * given:
+            return [
+                f'{1 - left / given:.0%} of the points are outside of the range of the network: '
+                "coordinates must be in the LiDAR's own frame, in metres"
+            ]
         brightest = self._brightest
-        if brightest is None or 0.05 <= brightest <= 2.0:
+        if not given or 0.05 <= brightest <= 2.0:
             return []
         if not brightest:
             return ['all intensities are 0, networks of this package are trained with 0 to 1']
@@ -115,8 +124,9 @@ class Looker:
         )
         packed = self.pipeline(results)
         seen = packed['inputs']['points'][:, 3]
+        self._points = [self._points[0] + len(points), self._points[1] + len(seen)]
         if len(seen):
-            self._brightest = max(self._brightest or 0.0, float(seen.max()))
+            self._brightest = max(self._brightest, float(seen.abs().max()))
         batch = dict(
             inputs={key: [value] for key, value in packed['inputs'].items()},
             data_samples=[packed['data_samples']],

@@ -236,7 +236,7 @@ def calibrate_rig(
         raise ValueError(f'{state} is of {run.done} frames, but only {index + 1} are given.')
     result = _result(run, rig2cam, cam2img, names, solver, thresholds, adjust, false_alarms, shared)
     if result.estimate.verdict != 'ok':
-        result.estimate.reasons += looker.intensity_warnings()
+        result.estimate.reasons += looker.input_warnings()
     return result
 
 

@@ -15,6 +15,7 @@ from nclr_mm.datasets.checks import in_frame_order, read_image
 from nclr_mm.datasets.scans import SCAN_SUFFIXES, read_scan
 from nclr_mm.engine.command_line import build_dataset
 
+from .calibration import given_points
 from .rig import RigFrame, ego_motion
 
 __all__ = [
@@ -193,7 +194,7 @@ def stored_rig(dataset: CalibrationDataset, scene: str | None = None) -> tuple[n
 
 
 def _reader(path: str | os.PathLike, columns: int | None) -> Callable[[], np.ndarray]:
-    return lambda: read_scan(path, columns).astype(np.float64)
+    return lambda: given_points(read_scan(path, columns), 1.0, os.fspath(path))
 
 
 def _image_reader(camera: dict) -> Callable[[], np.ndarray]:

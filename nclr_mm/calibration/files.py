@@ -32,7 +32,7 @@ def _plain(key: object) -> str:
 
 # Keys of a camera by their meaning. Only letters and digits count, in any case.
 _KEYS = {
-    'matrix': 'cam2img camera_intrinsic camera_intrinsics camera_matrix K intrinsic_matrix '
+    'matrix': 'cam2img camera_intrinsic camera_intrinsics camera_matrix K mtx intrinsic_matrix '
     'intrinsics intrinsic projection_parameters',
     'params': 'params',
     **{name: name for name in ('fx', 'fy', 'skew', *_RADTAN)},
@@ -53,6 +53,8 @@ _KEYS = {
     'date timestamp stamp seq frame frame_id header topic rostopic image_topic rate_hz fps '
     'rig2cam cam2rig lidar2cam cam2lidar cam2ego ego2cam ego2global translation rotation R T P E F '
     'rectification_matrix projection_matrix rvec tvec rvecs tvecs cam_overlaps timeshift_cam_imu '
+    'img_path image_path filename file_name path version position orientation exposure gain delay '
+    'fov hfov vfov lidar2img cam2global lidar2global sample_data_token '
     'has_prior_focal_length calibration_time nframes nr_of_frames square_size marker_size '
     'aspect_ratio fix_aspect_ratio flags avg_reprojection_error rms reprojection_error '
     'image_points grid_points '
@@ -69,6 +71,8 @@ _SPELLED = {
     for key in keys.split()
 }
 _IGNORED = ('board', 'perview', 'extrinsic', 'tcam', 'tcn', 'tbs', 'timu')  # Kalibr: T_cam_imu
+# Of names of a letter only with so many numbers: those of a lens may be called r, t and p, too.
+_COUNTS = {'r': 9, 't': 3, 'p': 12, 'e': 9, 'f': 9}
 _NESTED = ('matrix', 'distortion', 'size')  # may map names to numbers
 _MODELS = {
     _plain(name): lens
@@ -166,6 +170,8 @@ def read_intrinsics(path: str | os.PathLike) -> dict[str, Intrinsics]:
         FileNotFoundError, ValueError: naming the file and what was expected.
     """
     content = _read(path)
+    if isinstance(content, dict) and isinstance(content.get('cameras'), dict):  # of a rig
+        content = content['cameras']
     if _is_camera(content):
         name = content.get('camera_name', 'camera') if isinstance(content, dict) else 'camera'
         return {str(name): _camera(content, str(path))}
@@ -174,8 +180,18 @@ def read_intrinsics(path: str | os.PathLike) -> dict[str, Intrinsics]:
             f'{path} must hold a 3x3 camera matrix, a camera with cam2img or fx, fy, cx, cy, or '
             'several of them by name.'
         )
-    cameras = _stereo(content).items()
-    return {str(name): _camera(value, f'{path}, {name}') for name, value in cameras}
+    cameras = {}
+    for name, value in _stereo(content).items():
+        if isinstance(value, dict | list):
+            cameras[str(name)] = _camera(value, f'{path}, {name}')
+        elif _meaning(name) != 'ignored':
+            raise ValueError(
+                f'{path}: {name!r} is neither a camera nor a known key of one; expected cam2img, '
+                'or fx, fy, cx, cy, or several cameras by name.'
+            )
+    if not cameras:
+        raise ValueError(f'{path} holds no camera.')
+    return cameras
 
 
 def read_extrinsics(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -277,7 +293,7 @@ def read_drive(
             raise ValueError(f'{path} lacks the pose {lacking[0]!r} of the frame {frame}.')
         where = f'{path}, frame {frame}'
         for key in given.keys() - {'lidar', *cameras}:
-            if 'stamp' not in given and isinstance(given[key], int | float):
+            if 'stamp' not in given and re.search('time|stamp', str(key).lower()):
                 raise ValueError(f"{where}: the stamp must be called 'stamp', not {key!r}.")
         found = {key: _matrix(given[key], f'{where}: {key}') for key in ('lidar', *cameras)}
         stamp = given.get('stamp')
@@ -357,7 +373,7 @@ def _read(path: str | os.PathLike):
         raise FileNotFoundError(f'{path} does not exist; expected a JSON or YAML file.')
     kind = 'XML' if path.suffix.lower() == '.xml' else 'JSON or YAML'
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')
         if path.name == 'cameras.txt':
             return _of_colmap(text)
         if kind == 'XML':
@@ -391,7 +407,8 @@ def _of_colmap(text: str) -> dict:
 
 def _meaning(key: object) -> str | None:
     plain = _plain(key)
-    return 'ignored' if plain.startswith(_IGNORED) else _MEANINGS.get(plain)
+    ignored = plain.startswith(_IGNORED) and 'dist' not in plain
+    return 'ignored' if ignored else _MEANINGS.get(plain)
 
 
 def _is_camera(content) -> bool:
@@ -430,6 +447,9 @@ def _statements(given: Mapping, where: str, within: str = '') -> dict[str, list]
             for inner, statements in _statements(value, where, f'{label}.').items():
                 found[inner] += statements
         elif value is not None:
+            count = _COUNTS.get(_plain(key))
+            if count and _numbers(value, f'{where}: {label}').size != count:
+                meaning = ''
             found[meaning].append((label, value))
     return found
 
@@ -441,7 +461,7 @@ def _camera(content, where: str) -> Intrinsics:
     lens = _lens(found, where)
     if known and unknown:
         key = unknown[0][0]
-        near = difflib.get_close_matches(_plain(key.split('.')[-1]), _SPELLED, 1)
+        near = difflib.get_close_matches(_plain(key.split('.')[-1]), _SPELLED, 1, 0.75)
         hint = f', but {_SPELLED[near[0]]!r} is' if near else ''
         raise ValueError(f'{where}: {key!r} is not a known key of a camera{hint}.')
 
@@ -527,8 +547,15 @@ def _lens(found: Mapping[str, list], where: str) -> str:
         if _number(value, f'{where}: {label}')
     ]
     lenses = {}
+    distorted = any(
+        _numbers(value, f'{where}: {label}').any()
+        for name in ('distortion', 'params', *_RADTAN)
+        for label, value in found[name]
+    )
     for label, model in models:
-        if model and _plain(model) not in _MODELS:
+        # Without a distortion `model` and `type` may name the device.
+        of_lens = distorted or re.search('distortion|projection', _plain(label))
+        if model and of_lens and _plain(model) not in _MODELS:
             raise ValueError(
                 f'{where}: {label} must be plumb_bob, radtan, rational_polynomial, fisheye, '
                 "equidistant, none or another name of OpenCV's two models, got "

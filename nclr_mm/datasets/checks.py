@@ -28,6 +28,8 @@ MAX_PIXELS = 2**26
 # Four channels of 16 bits, and as much again for what else a file holds.
 _MAX_PIXEL_BYTES = 16
 
+_AS_STORED = cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+
 # Of lists of matrices and boxes.
 _MOST_NUMBERS = 1_000_000
 
@@ -112,7 +114,7 @@ def read_image(
     ignored: the calibration belongs to the pixels as they are stored.
 
     16 bits become 8. Files of 16 bits may hold fewer, as cameras of 10, 12 or 14 bits write them,
-    and do not say how many: it is the least of 10, 12, 14 and 16 that holds the largest value,
+    and do not say how many: it is the least of 8, 10, 12, 14 and 16 that holds the largest value,
     found for each image by itself. An image darker than a quarter of what its camera can give thus
     comes out brighter than its neighbours.
 
@@ -136,7 +138,7 @@ def read_image(
     with open(path, 'rb') as file:
         data = np.frombuffer(file.read(), dtype=np.uint8)
     try:
-        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(data, flags | _AS_STORED)
     except cv2.error as error:
         raise ValueError(f'{fspath(path)} is not a readable image: {error.err}.') from error
     if image is None:
@@ -148,7 +150,10 @@ def read_image(
             f'{image.shape[0]}; store it as it is seen, without a tag that turns it.'
         )
     if image.dtype == np.uint16:
-        bits = next(bits for bits in (10, 12, 14, 16) if image.max() < 2**bits)
+        whole = image
+        if image.shape[:2] != (height, width):  # the largest value may be lost in reducing
+            whole = cv2.imdecode(data, cv2.IMREAD_COLOR | _AS_STORED)
+        bits = next(bits for bits in (8, 10, 12, 14, 16) if whole.max() < 2**bits)
         return (image >> (bits - 8)).astype(np.uint8)
     if image.dtype != np.uint8:
         raise ValueError(
@@ -165,7 +170,8 @@ def in_frame_order(paths: Iterable[Path]) -> list[Path]:
     """
     keyed = sorted((_frame_key(path.stem), path) for path in paths)
     for (key, path), (next_key, next_path) in pairwise(keyed):
-        if key == next_key:
+        # Decimals may count, as in 0.1 and 0.10, or be those of seconds.
+        if key == next_key and not ('.' in path.stem and path.stem != next_path.stem):
             raise ValueError(
                 f'{path.parent} has two files of the frame {path.stem}: {path.name} and '
                 f'{next_path.name}.'

@@ -42,13 +42,14 @@ INTENSITIES = (
     *('intensity', 'intensities', 'reflectivity', 'reflectance', 'remission', 'signal'),
     *('amplitude', 'i'),
 )
-# Names of what is not the intensity. A file with other fields may have it under a name of its own.
+# Names of what is not the intensity; letters and digits count. A file with other fields may have it
+# under a name of its own.
 _OTHER_FIELDS = re.compile(
-    r'[xyzrgbatd]|_|padding|red|green|blue|alpha|rgba?|colou?r|n[xyz]|normal_[xyz]|v[xyz]|velocity'
-    r'|curvature|ring|channel|line|layer|row|col|column|laser|beam|facet|azimuth|elevation|range'
-    r'|distance|ambient|near_ir|noise|confidence|elongation|tag|semantic|instance|object'
-    r'|classification|return_(number|type)|number_of_returns|user_data|scan_angle|time_offset'
-    r'|.*(time|stamp|id|idx|index|label|class|flags?)'
+    r'[xyztd]?|padding|red|green|blue|alpha|rgba?|colou?r|n[xyz]|normal[xyz]|v[xyz]|velocity|[dt]s'
+    r'|curvature|ring|channel|(scan)?line|layer|row|col|column|laser|beam|facet|azimuth|elevation'
+    r'|theta|phi|range|depth|distance|dt|ambient|nearir|noise|confidence|elongation|(obj)?tag|semantic'
+    r'|instance|object|classification|return(number|type)|numberofreturns|edgeofflightline|userdata'
+    r'|scanangle|cosangle|timeoffset|.*(time|stamp|id|idx|index|label|class|flags?|n?sec)'
 )
 
 # Metres. Map coordinates reach 1e7; of what lies above, drivers write the largest float32 where
@@ -58,6 +59,8 @@ _LARGEST, _NOT_MEASURED, _SMALLEST = 1e8, 1e38, 1e-20
 _FARTHEST_MEDIAN = 500.0
 # Where there is no intensity, drivers write this.
 _NO_INTENSITY = -1
+# Of files whose columns are given: shifted to a mean of 0, but no coordinates.
+_LEAST_GIVEN = -1
 # Share of odd values that a scan may have, and points of which some would be odd by chance.
 _ODD_SHARE, _FEW_POINTS = 0.01, 32
 
@@ -78,8 +81,8 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
         columns: float32 numbers a point of a ``.bin`` file, at least 4. By default 5 for
             ``.pcd.bin`` (nuScenes' name), else 4 or 5, whichever the size of the file, the fourth
             column (an intensity, not negative) and the fifth (a small whole number, nuScenes'
-            ring) allow. In each case the values are checked: negative intensities, other than -1,
-            may be those of 1 % of the points, and see :func:`layout_fault`.
+            ring) allow. The values are checked by :func:`layout_fault`; where ``columns`` is given,
+            intensities may go down to -1.
 
     Returns:
         (N, 4) float32: x, y, z as stored (metres), intensity as stored (0 where there is none).
@@ -143,24 +146,27 @@ def measured_points(points: np.ndarray) -> np.ndarray:
     return points
 
 
-def layout_fault(points: np.ndarray) -> str | None:
+def layout_fault(points: np.ndarray, least: float | None = None) -> str | None:
     """What shows that numbers were cut into points of another layout than they were written in.
 
     Rows of 3, 6 or 8 float32 numbers, or of float64, that are read as 4 or 5 float32 numbers a
     point give one or more of these:
 
     - coordinates above 1e8 m, or below 1e-20 m but not 0 (halves of float64, integers);
-    - every n-th point, n from 2 to 8, has as x and y only whole numbers and numbers from -1 to 1
-      (scores, colours, normals, rings, times), where the others have not;
+    - every n-th point, n from 2 to 8, has as x and y only whole numbers and numbers from 0 to 1,
+      which differ (scores, colours, rings, times), or is of unit length (normals), where the others
+      are not;
     - every n-th point has a negative intensity far more often than the others (coordinates came
-      into the fourth column).
+      into the fourth column);
+    - more than 1 % of the intensities are below ``least``, other than -1 and one value alone, which
+      mean that there is none.
 
-    What the numbers do not tell is not found: fewer than 32 points, three columns of coordinates
-    that are alike in x, y and z, whole points between the points (a second return in the same
-    row), columns in another order, other units.
+    What the numbers do not tell is not found: fewer than 32 points, whole points between the points
+    (a second return in the same row), columns in another order that are alike.
 
     Args:
         points: (N, >= 3) x, y, z and, if there is a fourth column, intensity; as they are stored.
+        least: intensity that is possible, None if any is: 0 for the known data sets.
 
     Returns:
         The fault, for a sentence; None if there is none.
@@ -173,10 +179,14 @@ def layout_fault(points: np.ndarray) -> str | None:
         f'below {_SMALLEST:g} m that are not 0': (size < _SMALLEST) & (size > 0),
     }.items():
         number = np.count_nonzero(odd)
-        if number > _ODD_SHARE * len(points):
+        # One value alone is a mark of points that were not measured.
+        if number > _ODD_SHARE * len(points) and np.ptp(size[odd]) > 0:
             return f'{len(points)} points have {number} coordinates {what}'
     some = (size[:2] != 0).any(axis=0) & (size[:2] < _NOT_MEASURED).all(axis=0)
-    flat = ((size[:2] <= 1) | (size[:2] == np.rint(size[:2]))).all(axis=0) & some
+    plane = points[:, :2].T
+    flat = (((plane >= 0) & (plane <= 1)) | (plane == np.rint(plane))).all(axis=0)
+    with np.errstate(over='ignore'):
+        flat = (flat | (np.abs(np.linalg.norm(size, axis=0) - 1) < 0.02)) & some
     below = _negative_intensities(points)
     for period in range(2, 9):
         number, flats, belows = (
@@ -184,14 +194,23 @@ def layout_fault(points: np.ndarray) -> str | None:
             for marks in (some, flat, below)
         )
         enough = number >= _FEW_POINTS
-        if (enough & (flats == number)).any() and (enough & (2 * flats <= number)).any():
-            return (
-                f'one point in {period} has as x and y only whole numbers and numbers from -1 to 1'
-            )
+        if (enough & (2 * flats <= number)).any():
+            for phase in np.flatnonzero(enough & (flats == number)):
+                values = plane[:, phase::period][:, some[phase::period]]
+                if np.ptp(values, axis=1).any():  # else a mark of points that were not measured
+                    return (
+                        f'one point in {period} has as x and y only whole numbers and numbers from '
+                        '0 to 1, or unit length'
+                    )
         # Far more: than chance makes of so many, five times its standard deviation.
         size_of_phase = len(points) // period
         if np.ptp(belows) > 0.05 * size_of_phase + 5 * np.sqrt(size_of_phase / 2):
             return f'one point in {period} has negative intensities more often than the others'
+    if least is not None:
+        low = points[below, 3:4]
+        low = low[low < least]
+        if len(low) > _ODD_SHARE * len(points) and np.ptp(low) > 0:
+            return f'{len(points)} points have {len(low)} intensities below {least:g}'
     return None
 
 
@@ -258,10 +277,7 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
                 'without negative ones and whole rings; say which (--columns).'
             )
     points = values.reshape(-1, fitting[0])[:, :4]
-    fault = layout_fault(points)
-    negative = np.count_nonzero(_negative_intensities(points))
-    if len(points) >= _FEW_POINTS and negative > _ODD_SHARE * len(points):
-        fault = fault or f'{len(points)} points have {negative} negative intensities'
+    fault = layout_fault(points, _LEAST_GIVEN if columns else 0)
     if fault:
         raise ValueError(
             f'{path} does not hold {fitting[0]} float32 numbers a point (x, y, z, intensity, ...): '
@@ -480,7 +496,13 @@ def _columns(read: Callable[[str], np.ndarray], fields: Iterable[str]) -> np.nda
         raise ValueError(f'it has no field {missing[0]!r}, only {sorted(fields)}.')
     found = [np.asarray(read(names[name]), dtype=np.float64) for name in 'xyz']
     intensity = next((names[name] for name in INTENSITIES if name in names), None)
-    unknown = [name for name in fields if not _OTHER_FIELDS.fullmatch(bare[name])]
+    plain = {name: re.sub('[^a-z0-9]', '', bare[name]) for name in fields}
+    colours = set('rgba') if {'r', 'g', 'b'} <= set(plain.values()) else set()
+    unknown = [
+        name
+        for name in fields
+        if plain[name] not in colours and not _OTHER_FIELDS.fullmatch(plain[name])
+    ]
     if intensity is None and unknown:
         raise _OtherForm(
             f'has no intensity under a known name ({", ".join(INTENSITIES)}), but fields that may '

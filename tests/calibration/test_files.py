@@ -1,6 +1,7 @@
 """Matrices from files, and files that other programs read."""
 
 import json
+import re
 import time
 
 import cv2
@@ -469,7 +470,7 @@ def test_many_names_take_no_longer_each(tmp_path, suffix):
     number = 100_000 if suffix == 'json' else 3000  # PyYAML itself takes its time
     path.write_text('{' + ', '.join(f'"c{i}": 1' for i in range(number)) + '}')
     began = time.process_time()
-    with pytest.raises(ValueError, match=f'many.{suffix}, c0: cam2img must be 3x3'):
+    with pytest.raises(ValueError, match=f"many.{suffix}: 'c0' is neither a camera"):
         read_intrinsics(path)
     assert time.process_time() - began < 10
 
@@ -509,3 +510,58 @@ def test_aliases_of_aliases(tmp_path):
             read(path)
     path.write_text('front: &front {fx: 700, fy: 710, cx: 320, cy: 240}')  # no alias refers to it
     np.testing.assert_array_equal(read_intrinsics(path)['front'].cam2img, MATRIX)
+
+
+PINHOLE = dict(fx=700.0, fy=700.0, cx=320.0, cy=200.0)
+
+
+@pytest.mark.parametrize(
+    ('more', 'key'),
+    [
+        (dict(r=[-0.28, 0.08], t=[0.001, -0.002]), "'r'"),  # radial, tangential
+        (dict(k1=-0.28, k2=0.08, p=[0.001, -0.002]), "'p'"),
+        (dict(board_distortion=[0.1, 0, 0, 0]), "'board_distortion'"),
+        (dict(model='FLIR', D=[0.1, 0, 0, 0]), 'model must be'),
+        (dict(distortion_model='omni'), 'distortion_model must be'),
+    ],
+)
+def test_what_may_be_a_lens_is_not_passed_over(tmp_path, more, key):
+    path = tmp_path / 'K.json'
+    path.write_text(json.dumps(dict(PINHOLE, **more)))
+    with pytest.raises(ValueError, match=re.escape(f'{path}: {key}')):
+        read_intrinsics(path)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        dict(PINHOLE, R=np.eye(3).tolist(), T=[0.1, 0.2, 0.3], P=[0.0] * 12),
+        dict(PINHOLE, model='FLIR Blackfly S', type='rgb'),
+        dict(PINHOLE, model='Inverse Brown Conrady', coeffs=[0.0] * 5),  # pyrealsense2
+        dict(version=1, camera=PINHOLE),
+        dict(cameras=dict(camera=dict(PINHOLE, rig2cam=np.eye(4).tolist()))),
+        dict(camera=dict(img_path='a.png', cam2img=[[700, 0, 320], [0, 700, 200], [0, 0, 1]])),
+        dict(mtx=[[700, 0, 320], [0, 700, 200], [0, 0, 1]], dist=[[0.0] * 5]),  # OpenCV's tutorial
+    ],
+)
+@pytest.mark.parametrize('mark', ['', '\ufeff'])
+def test_what_is_no_lens_passes(tmp_path, content, mark):
+    path = tmp_path / 'K.json'
+    path.write_text(mark + json.dumps(content), encoding='utf-8')
+    [camera] = read_intrinsics(path).values()
+    np.testing.assert_array_equal(camera.cam2img, [[700, 0, 320], [0, 700, 200], [0, 0, 1]])
+    assert not len(camera.distortion)
+
+
+@pytest.mark.parametrize('key', ['fl_x', 'Camera.fx'])  # nerfstudio, ORB-SLAM
+def test_cameras_of_other_programs_are_named(tmp_path, key):
+    path = tmp_path / 'K.json'
+    path.write_text(json.dumps({key: 700}))
+    with pytest.raises(ValueError, match=f'{key!r} is neither a camera nor a known key of one'):
+        read_intrinsics(path)
+
+
+def test_other_numbers_of_a_frame_are_no_stamp(tmp_path):
+    path = tmp_path / 'poses.json'
+    path.write_text(json.dumps({'0': dict(lidar=np.eye(4).tolist(), speed=12.3, index=3)}))
+    assert 'stamp' not in read_drive(path, ['0'], [])[0]

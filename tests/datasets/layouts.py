@@ -23,6 +23,7 @@ def write_image(path: Path, height: int = HEIGHT, width: int = WIDTH) -> None:
 def write_scan(path: Path, num_feats: int, num_points: int = 400) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     points = np.random.default_rng(1).uniform(-20, 20, (num_points, num_feats))
+    points[:, 3:] = np.abs(points[:, 3:])  # intensity, ring
     points.astype(np.float32).tofile(path)
 
 

@@ -117,6 +117,7 @@ def test_columns_of_a_bin_file(tmp_path):
 def cloud(number, seed=0, intensity=1.0):
     """A turn of a LiDAR on a street, with columns that drivers append."""
     rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(number, 3))
     azimuth, distance = rng.uniform(-np.pi, np.pi, number), rng.gamma(2, 8, number) + 1.5
     return dict(
         xyz=np.c_[
@@ -128,7 +129,7 @@ def cloud(number, seed=0, intensity=1.0):
         back=rng.uniform(-0.1, 0, number),
         scores=rng.uniform(0, 1, (number, 4)),
         colour=rng.integers(0, 256, (number, 3)),
-        normal=rng.uniform(-0.5, 0.5, (number, 3)),
+        normal=normal / np.linalg.norm(normal, axis=1, keepdims=True),
     )
 
 
@@ -183,7 +184,8 @@ def test_the_sign_of_another_layout_is_named(tmp_path):
         read_scan(path)
     rows = np.c_[parts['xyz'], parts['i'] - 0.5].astype(np.float32)
     rows.tofile(path)
-    with pytest.raises(ValueError, match=r'1001 points have \d+ negative intensities; say'):
+    np.testing.assert_array_equal(read_scan(path, columns=4), rows)  # the user says so
+    with pytest.raises(ValueError, match=r'1001 points have \d+ intensities below 0; say'):
         read_scan(path)
 
 
@@ -673,3 +675,61 @@ def test_coordinates_of_a_map_and_other_units_are_told_from_those_of_a_scan(chan
     fault = frame_fault(change(xyz).astype(np.float32))
     [told] = re.findall(r'farther than (\d+) m', fault)
     assert int(told) == pytest.approx(median, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    'mark', [(65535.0, 0, 0), (1, 0, 0), (-9999, -9999, -9999), (1e9, 1e9, 1e9)]
+)
+def test_marks_of_points_that_were_not_measured_are_no_other_layout(mark):
+    parts = cloud(4000)
+    rows = np.c_[parts['xyz'], parts['i']].astype(np.float32)
+    rows[1::2, :3] = mark
+    assert layout_fault(rows) is None
+    rows[:, 3] -= 0.5
+    assert layout_fault(rows, least=-1) is None
+    rows[np.random.default_rng(4).random(4000) < 0.3, 3] = -9999
+    assert layout_fault(rows, least=-1) is None
+
+
+def test_a_beam_that_always_meets_the_vehicle_is_no_other_layout():
+    parts = cloud(4000)
+    rows = np.c_[parts['xyz'], parts['i']].astype(np.float32)
+    rows[::4, :2] = np.random.default_rng(3).uniform(-0.9, 0.9, (1000, 2))
+    assert layout_fault(rows) is None
+
+
+@pytest.mark.parametrize('form', ['transposed', 'i x y z'])
+def test_a_transposed_array_or_another_order(form, tmp_path):
+    parts = cloud(4000)
+    rows = np.c_[parts['xyz'], parts['i']].astype(np.float32)
+    other = (
+        np.ascontiguousarray(rows.T).reshape(-1, 4)
+        if form == 'transposed'
+        else rows[:, [3, 0, 1, 2]]
+    )
+    assert 'intensities below -1' in layout_fault(other, least=-1)
+    other.tofile(tmp_path / 'scan.bin')
+    for columns in (None, 4):
+        with pytest.raises(ValueError, match=r'--columns'):
+            read_scan(tmp_path / 'scan.bin', columns)
+
+
+@pytest.mark.parametrize(
+    ('names', 'passes'),
+    [
+        ('x y z r', False),
+        ('x y z r g b', True),
+        ('x y z returnNumber NumberOfReturns timestamp_nsec', True),
+        ('x y z CosAngle ObjIdx ObjTag', True),
+        ('x y z brightness', False),
+    ],
+)
+def test_fields_that_may_be_the_intensity(names, passes, tmp_path):
+    rows = np.zeros(50, dtype=[(name, 'f4') for name in names.split()])
+    rows['x'] = np.arange(50) + 0.5
+    np.save(tmp_path / 'scan.npy', rows)
+    if passes:
+        assert not read_scan(tmp_path / 'scan.npy')[:, 3].any()
+        return
+    with pytest.raises(ValueError, match=f'fields that may be it: {names.split()[-1]};'):
+        read_scan(tmp_path / 'scan.npy')

@@ -233,7 +233,7 @@ def test_scans_of_a_map_or_in_millimetres(tool, rig, monkeypatch, capsys, source
     else:
         files_given = files(rig) if source == 'files of a rig' else ['--frames', frames_folder(rig)]
         given = rig_arguments(rig, rig_file(rig) + files_given)
-        name = 'The scan of frame ' + ('scan1' if source == 'files of a rig' else '1')
+        name = rig / ('scan1.bin' if source == 'files of a rig' else 'drive/points/1.bin')
     with pytest.raises(SystemExit) as end:
         tool.main(given)
     assert end.value.code == 2

@@ -72,7 +72,7 @@ def run(tool, tmp_path, monkeypatch, stored, *more, frames=None, cam2img=CAM2IMG
 
 
 def test_a_bound_that_is_not_known_is_not_stated(tool):
-    assert tool.with_bound('0.15', 0.021, 2) == '0.15 ± 0.02'
+    assert tool.with_bound('0.15', 0.021, 2) == '0.15 (bound 0.02)'
     assert tool.with_bound('0.15', 0.0, 2) == tool.with_bound('0.15', math.inf, 2) == '0.15'
 
 

@@ -92,7 +92,7 @@ def read_points(path: Path, num_feats: int) -> np.ndarray:
 
 
 def _check_layout(points: np.ndarray, path: Path) -> None:
-    fault = layout_fault(points)
+    fault = layout_fault(points, least=0)
     if fault:
         raise ValueError(
             f'{path} does not hold {points.shape[1]} float32 numbers a point (x, y, z, intensity, '

@@ -59,7 +59,7 @@ class LoadLidarPoints(LoadPointsFromFile):
         self._left_out = 0
         results = super().transform(results)
         path = results['lidar_points']['lidar_path']
-        fault = layout_fault(results['points'].tensor.numpy())
+        fault = layout_fault(results['points'].tensor.numpy(), least=-1)
         if fault:
             raise ValueError(
                 f'{path} does not hold {self.load_dim} float32 numbers a point (load_dim) with x, '
