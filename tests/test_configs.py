@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import nclr_mm  # noqa: F401 (registers the components)
+from nclr_mm.models.voxel_grid import sparse_shape
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs' / 'nclr').glob('*.py'))
 
@@ -114,11 +115,14 @@ def test_official_settings(name):
 def test_official_settings_of_the_voxelnet(data):
     cfg = load(f'nclr_second_spconv_r50-dino_{data}')
     layer = cfg.model.data_preprocessor.voxel_layer
-    assert list(layer.voxel_size) == list(cfg.model.voxel_size) == [0.05, 0.05, 0.1]
+    assert list(layer.voxel_size) == [0.05, 0.05, 0.1]
     limits = [-51.2, -51.2, -3, 51.2, 51.2, 1]
-    assert list(layer.point_cloud_range) == list(cfg.model.point_cloud_range) == limits
+    assert list(layer.point_cloud_range) == limits
     assert cfg.model.middle_encoder.in_channels == 4  # x, y, z, intensity
-    assert cfg.model.middle_encoder.sparse_shape == [41, 2048, 2048]
+    # Of the layer alone; nothing else states them.
+    assert not {'point_cloud_range', 'voxel_size'} & cfg.model.keys()
+    assert 'sparse_shape' not in cfg.model.middle_encoder
+    assert sparse_shape(layer.point_cloud_range, layer.voxel_size) == [41, 2048, 2048]
     assert cfg.model.backbone.layer_nums == [5, 5]
     assert cfg.model.backbone.out_channels == [128, 256]
     assert cfg.model.calib_head.point_channels == sum(cfg.model.neck.out_channels) == 512
