@@ -245,6 +245,264 @@ def test_real_scans_have_no_fault_until_they_are_cut_otherwise(real_data):
                 assert layout_fault(cut) is not None, (path, other.shape, wrong)
 
 
+def cloud(number, seed=0, intensity=1.0):
+    """A turn of a LiDAR on a street, with columns that drivers append."""
+    rng = np.random.default_rng(seed)
+    azimuth, distance = rng.uniform(-np.pi, np.pi, number), rng.gamma(2, 8, number) + 1.5
+    return dict(
+        xyz=np.c_[
+            distance * np.cos(azimuth), distance * np.sin(azimuth), rng.uniform(-2, 1, number)
+        ],
+        i=rng.uniform(0, intensity, number),
+        ring=rng.integers(0, 64, number),
+        time=rng.uniform(0, 0.1, number),
+        back=rng.uniform(-0.1, 0, number),
+        scores=rng.uniform(0, 1, (number, 4)),
+        colour=rng.integers(0, 256, (number, 3)),
+        normal=rng.uniform(-0.5, 0.5, (number, 3)),
+    )
+
+
+OTHER_LAYOUTS = {  # columns, and the one that is right for float32, if any
+    'xyz': None,
+    'xyz i': 4,
+    'xyz i ring': 5,
+    'xyz i ring time': None,
+    'xyz i ring back': None,
+    'xyz i colour': None,
+    'xyz i normal': None,
+    'xyz i scores': None,
+    'xyz i normal ring': None,
+    'xyz i ring time ring ring': None,
+    'xyz i scores scores': None,
+}
+
+
+@pytest.mark.parametrize('columns', [None, 4, 5])
+@pytest.mark.parametrize('names', OTHER_LAYOUTS)
+def test_bin_files_of_another_layout_are_refused(names, columns, tmp_path):
+    path = tmp_path / 'scan.bin'
+    for number in range(1000, 1020):
+        parts = cloud(number, number, (1, 255, 65535)[number % 3])
+        rows = np.column_stack([parts[name] for name in names.split()])
+        for form in ('<f4', '<f8'):
+            rows.astype(form).tofile(path)
+            right = OTHER_LAYOUTS[names] if form == '<f4' else None
+            if right and columns in (None, right):
+                expected = rows[:, :4].astype(np.float32)
+                np.testing.assert_array_equal(read_scan(path, columns), expected)
+            else:
+                with pytest.raises(ValueError, match=r'scan\.bin ') as caught:
+                    read_scan(path, columns)
+                message = str(caught.value)
+                assert '--columns' in message or 'cut off or of another form' in message
+
+
+def test_the_sign_of_another_layout_is_named(tmp_path):
+    path = tmp_path / 'scan.bin'
+    parts = cloud(1001)
+    for names, form, sign in (
+        ('xyz i', '<f8', r'coordinates above 1e\+08 m'),
+        ('xyz i scores', '<f4', 'one point in 2 has as x and y only whole numbers'),
+        ('xyz i ring time', '<f4', r'scan\.bin is cut off'),
+    ):
+        np.column_stack([parts[name] for name in names.split()]).astype(form).tofile(path)
+        with pytest.raises(ValueError, match=sign):
+            read_scan(path)
+    np.c_[parts['xyz'], np.arange(1001)].astype('<i4').tofile(path)
+    with pytest.raises(ValueError, match='coordinates below 1e-20 m that are not 0'):
+        read_scan(path)
+    rows = np.c_[parts['xyz'], parts['i'] - 0.5].astype(np.float32)
+    rows.tofile(path)
+    with pytest.raises(ValueError, match=r'1001 points have \d+ negative intensities; say'):
+        read_scan(path)
+
+
+def sound_scans():
+    rng = np.random.default_rng(5)
+    parts = cloud(4000)
+    rows = np.c_[parts['xyz'], parts['i']]
+    grid = np.stack(np.meshgrid(np.arange(-30, 30, 0.5), np.arange(0, 20, 0.5), [0.0]), -1)
+    beams = rows.copy()  # VLP-16: every second point is of a beam that looks up
+    beams[:, 2] = np.where(np.arange(4000) % 2, 1, -1) * rng.uniform(0.1, 3, 4000)
+    return {
+        'sorted': rows[np.argsort(np.arctan2(rows[:, 1], rows[:, 0]))],
+        'without intensity': rows * (1, 1, 1, 0),
+        'no intensity, said by -1': np.c_[rows[:, :3], np.full(4000, -1)],
+        'some intensities are -5': np.where(np.arange(16000).reshape(-1, 4) % 803 == 3, -5, rows),
+        'intensity of 8 bits': rows * (1, 1, 1, 255),
+        'intensity of 16 bits': np.rint(rows * (1, 1, 1, 65535)),
+        'beams in turn': beams,
+        'within a metre': rng.uniform(-0.9, 0.9, (4000, 4)) + (0, 0, 0, 1),
+        'grid': np.c_[grid.reshape(-1, 3), np.ones(grid.size // 3)],
+        'one point': np.ones((4000, 4)),
+        'half are NaN': np.where(np.arange(4000)[:, None] % 2, np.nan, rows),
+        'half are 0': np.where(np.arange(4000)[:, None] % 2, 0, rows),
+        'half are the largest float': np.where(
+            np.arange(4000)[:, None] % 2, np.finfo(np.float32).max, rows
+        ),
+        'on a map': rows + (4.5e5, 5.4e6, 300, 0),
+        'a quarter turn in floating point': rows * (np.cos(np.pi / 2), 1, 1, 1),
+        'few points': rows[:31] * 1e9,
+        'no point': rows[:0],
+        'in front': rows[rows[:, 0] > 0],
+        'whole numbers': np.rint(rows),
+    }
+
+
+@pytest.mark.parametrize('name', sound_scans())
+def test_sound_scans_have_no_fault(name):
+    rows = sound_scans()[name]
+    rng = np.random.default_rng(6)
+    for form in (np.float32, np.float64):
+        assert layout_fault(rows.astype(form)) is None
+        assert layout_fault(rng.permutation(rows).astype(form)) is None
+        assert layout_fault(rows[:, :3].astype(form)) is None
+
+
+def test_real_scans_have_no_fault_until_they_are_cut_otherwise(real_data):
+    files = [*real_data.glob('kitti*/**/velodyne/*.bin'), *real_data.glob('**/LIDAR_TOP/*.bin')]
+    assert len(files) > 60
+    for path in files:
+        columns = 5 if 'LIDAR_TOP' in path.parts else 4
+        rows = np.fromfile(path, np.float32).reshape(-1, columns)
+        assert layout_fault(rows) is None, path
+        for other in (rows[:, :3], np.c_[rows, rows[:, 3:] * 0.1, rows[:, 3:]], rows.astype('f8')):
+            values = np.frombuffer(other.tobytes(), np.float32)
+            for wrong in {4, 5} - {other.shape[1] * (other.dtype == np.float32)}:
+                cut = values[: len(values) // wrong * wrong].reshape(-1, wrong)
+                assert layout_fault(cut) is not None, (path, other.shape, wrong)
+
+
+def cloud(number, seed=0, intensity=1.0):
+    """A turn of a LiDAR on a street, with columns that drivers append."""
+    rng = np.random.default_rng(seed)
+    azimuth, distance = rng.uniform(-np.pi, np.pi, number), rng.gamma(2, 8, number) + 1.5
+    return dict(
+        xyz=np.c_[
+            distance * np.cos(azimuth), distance * np.sin(azimuth), rng.uniform(-2, 1, number)
+        ],
+        i=rng.uniform(0, intensity, number),
+        ring=rng.integers(0, 64, number),
+        time=rng.uniform(0, 0.1, number),
+        back=rng.uniform(-0.1, 0, number),
+        scores=rng.uniform(0, 1, (number, 4)),
+        colour=rng.integers(0, 256, (number, 3)),
+        normal=rng.uniform(-0.5, 0.5, (number, 3)),
+    )
+
+
+OTHER_LAYOUTS = {  # columns, and the one that is right for float32, if any
+    'xyz': None,
+    'xyz i': 4,
+    'xyz i ring': 5,
+    'xyz i ring time': None,
+    'xyz i ring back': None,
+    'xyz i colour': None,
+    'xyz i normal': None,
+    'xyz i scores': None,
+    'xyz i normal ring': None,
+    'xyz i ring time ring ring': None,
+    'xyz i scores scores': None,
+}
+
+
+@pytest.mark.parametrize('columns', [None, 4, 5])
+@pytest.mark.parametrize('names', OTHER_LAYOUTS)
+def test_bin_files_of_another_layout_are_refused(names, columns, tmp_path):
+    path = tmp_path / 'scan.bin'
+    for number in range(1000, 1020):
+        parts = cloud(number, number, (1, 255, 65535)[number % 3])
+        rows = np.column_stack([parts[name] for name in names.split()])
+        for form in ('<f4', '<f8'):
+            rows.astype(form).tofile(path)
+            right = OTHER_LAYOUTS[names] if form == '<f4' else None
+            if right and columns in (None, right):
+                expected = rows[:, :4].astype(np.float32)
+                np.testing.assert_array_equal(read_scan(path, columns), expected)
+            else:
+                with pytest.raises(ValueError, match=r'scan\.bin ') as caught:
+                    read_scan(path, columns)
+                message = str(caught.value)
+                assert '--columns' in message or 'cut off or of another form' in message
+
+
+def test_the_sign_of_another_layout_is_named(tmp_path):
+    path = tmp_path / 'scan.bin'
+    parts = cloud(1001)
+    for names, form, sign in (
+        ('xyz i', '<f8', r'coordinates above 1e\+08 m'),
+        ('xyz i scores', '<f4', 'one point in 2 has as x and y only whole numbers'),
+        ('xyz i ring time', '<f4', r'scan\.bin is cut off'),
+    ):
+        np.column_stack([parts[name] for name in names.split()]).astype(form).tofile(path)
+        with pytest.raises(ValueError, match=sign):
+            read_scan(path)
+    np.c_[parts['xyz'], np.arange(1001)].astype('<i4').tofile(path)
+    with pytest.raises(ValueError, match='coordinates below 1e-20 m that are not 0'):
+        read_scan(path)
+    rows = np.c_[parts['xyz'], parts['i'] - 0.5].astype(np.float32)
+    rows.tofile(path)
+    with pytest.raises(ValueError, match=r'1001 points have \d+ negative intensities; say'):
+        read_scan(path)
+
+
+def sound_scans():
+    rng = np.random.default_rng(5)
+    parts = cloud(4000)
+    rows = np.c_[parts['xyz'], parts['i']]
+    grid = np.stack(np.meshgrid(np.arange(-30, 30, 0.5), np.arange(0, 20, 0.5), [0.0]), -1)
+    beams = rows.copy()  # VLP-16: every second point is of a beam that looks up
+    beams[:, 2] = np.where(np.arange(4000) % 2, 1, -1) * rng.uniform(0.1, 3, 4000)
+    return {
+        'sorted': rows[np.argsort(np.arctan2(rows[:, 1], rows[:, 0]))],
+        'without intensity': rows * (1, 1, 1, 0),
+        'no intensity, said by -1': np.c_[rows[:, :3], np.full(4000, -1)],
+        'some intensities are -5': np.where(np.arange(16000).reshape(-1, 4) % 803 == 3, -5, rows),
+        'intensity of 8 bits': rows * (1, 1, 1, 255),
+        'intensity of 16 bits': np.rint(rows * (1, 1, 1, 65535)),
+        'beams in turn': beams,
+        'within a metre': rng.uniform(-0.9, 0.9, (4000, 4)) + (0, 0, 0, 1),
+        'grid': np.c_[grid.reshape(-1, 3), np.ones(grid.size // 3)],
+        'one point': np.ones((4000, 4)),
+        'half are NaN': np.where(np.arange(4000)[:, None] % 2, np.nan, rows),
+        'half are 0': np.where(np.arange(4000)[:, None] % 2, 0, rows),
+        'half are the largest float': np.where(
+            np.arange(4000)[:, None] % 2, np.finfo(np.float32).max, rows
+        ),
+        'on a map': rows + (4.5e5, 5.4e6, 300, 0),
+        'a quarter turn in floating point': rows * (np.cos(np.pi / 2), 1, 1, 1),
+        'few points': rows[:31] * 1e9,
+        'no point': rows[:0],
+        'in front': rows[rows[:, 0] > 0],
+        'whole numbers': np.rint(rows),
+    }
+
+
+@pytest.mark.parametrize('name', sound_scans())
+def test_sound_scans_have_no_fault(name):
+    rows = sound_scans()[name]
+    rng = np.random.default_rng(6)
+    for form in (np.float32, np.float64):
+        assert layout_fault(rows.astype(form)) is None
+        assert layout_fault(rng.permutation(rows).astype(form)) is None
+        assert layout_fault(rows[:, :3].astype(form)) is None
+
+
+def test_real_scans_have_no_fault_until_they_are_cut_otherwise(real_data):
+    files = [*real_data.glob('kitti*/**/velodyne/*.bin'), *real_data.glob('**/LIDAR_TOP/*.bin')]
+    assert len(files) > 60
+    for path in files:
+        columns = 5 if 'LIDAR_TOP' in path.parts else 4
+        rows = np.fromfile(path, np.float32).reshape(-1, columns)
+        assert layout_fault(rows) is None, path
+        for other in (rows[:, :3], np.c_[rows, rows[:, 3:] * 0.1, rows[:, 3:]], rows.astype('f8')):
+            values = np.frombuffer(other.tobytes(), np.float32)
+            for wrong in {4, 5} - {other.shape[1] * (other.dtype == np.float32)}:
+                cut = values[: len(values) // wrong * wrong].reshape(-1, wrong)
+                assert layout_fault(cut) is not None, (path, other.shape, wrong)
+
+
 def test_what_was_not_measured_is_left_out(tmp_path):
     rows = POINTS.copy()
     rows[0, 1] = np.nan
@@ -619,6 +877,344 @@ def test_one_point_in_text(tmp_path):
             dict(SIZE='4 4 4'),
             "line 'SIZE 4 4 4' of its header was not understood, expected 4 whole",
         ),
+        (dict(COUNT='1 1 1 -1'), "the line 'COUNT 1 1 1 -1' of its header was not"),
+        (dict(POINTS='many'), "the line 'POINTS many' of its header was not understood"),
+        (dict(TYPE='F F F X'), "'TYPE F F F X' and 'SIZE 4 4 4 4' of its header were not"),
+        (dict(SIZE='4 4 4 3'), "'SIZE 4 4 4 3' of its header were not understood"),
+        (dict(FIELDS='x y intensity _'), "no field 'z'"),
+        (dict(POINTS='4'), 'its header says 4 points, but it has 3'),
+    ],
+)
+def test_lines_of_pcd_that_are_not_understood(changes, message, tmp_path):
+    rows = '\n'.join(' '.join(map(str, row)) for row in POINTS)
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'ascii') + rows.encode())
+    with pytest.raises(ValueError, match=r'scan\.pcd is damaged or no PCD') as caught:
+        read_scan(tmp_path / 'scan.pcd')
+    assert message in str(caught.value)
+    (tmp_path / 'scan.pcd').write_bytes(written_header({}, 'zipped') + rows.encode())
+    with pytest.raises(ValueError, match="the line 'DATA zipped' of its header was not understood"):
+        read_scan(tmp_path / 'scan.pcd')
+
+
+@pytest.mark.parametrize(
+    ('array', 'got'),
+    [
+        (np.ones((4, 300), np.float32), r'float32 \(4, 300\)'),
+        (np.ones((3, 300)), r'float64 \(3, 300\)'),
+        (np.ones((300, 4)).T, r'float64 \(4, 300\)'),  # in Fortran's order
+        (np.ones((300, 2)), r'float64 \(300, 2\)'),
+        (np.ones(300), r'float64 \(300,\)'),
+        (np.ones((16, 300, 4)), r'float64 \(16, 300, 4\)'),
+        (np.ones((300, 4), complex), r'complex128 \(300, 4\)'),
+        (np.ones((300, 4), bool), r'bool \(300, 4\)'),
+        (np.full((300, 4), 'a'), r'<U1 \(300, 4\)'),
+    ],
+)
+def test_arrays_of_another_shape(array, got, tmp_path):
+    np.save(tmp_path / 'scan.npy', array)
+    with pytest.raises(ValueError, match=rf'scan\.npy holds no scan: expected .*, got {got}\.$'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+def test_arrays_of_every_kind_of_number(tmp_path):
+    rows = np.arange(1, 241).reshape(60, 4) % 97
+    for form in ('<f2', '>f4', '<f8', '<i2', '>u4'):
+        for array in (rows, np.asfortranarray(rows)):
+            np.save(tmp_path / 'scan.npy', array.astype(form))
+            np.testing.assert_array_equal(read_scan(tmp_path / 'scan.npy'), rows)
+    np.save(tmp_path / 'scan.npy', rows * 1e300)
+    with pytest.raises(ValueError, match=r'scan\.npy holds no scan in metres: 60 points have 0 coo'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+def ply_of(names):
+    rows = '\n'.join(' '.join(map(str, [*row, *range(4, 1 + len(names))])) for row in [(1, 2, 3)] * 2)
+    lines = ''.join(f'property float {name}\n' for name in names)
+    return f'ply\nformat ascii 1.0\nelement vertex 2\n{lines}end_header\n{rows}\n'
+
+
+@pytest.mark.parametrize(
+    ('names', 'intensity'),
+    [
+        ('signal', 4),
+        ('reflectivity', 4),
+        ('Intensities', 4),
+        ('scalar_Reflectance', 4),
+        ('t reflectivity ring signal intensity', 8),
+        ('t signal reflectivity ring', 6),
+        ('scalar_Label scalar_GPS_Time', 0),
+        ('red green blue nx ny nz curvature', 0),
+        ('t ring ambient near_ir range return_number classification laser_id', 0),
+    ],
+)
+def test_names_of_the_intensity(names, intensity, tmp_path):
+    (tmp_path / 'scan.ply').write_text(ply_of(['x', 'y', 'z', *names.split()]))
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.ply'), [[1, 2, 3, intensity]] * 2)
+
+
+def test_an_intensity_under_an_unknown_name(tmp_path):
+    (tmp_path / 'scan.ply').write_text(ply_of(['x', 'y', 'z', 'ring', 'brightness', 'quality']))
+    message = r'scan\.ply has no intensity under a known name \(intensity, .*: brightness, quality; '
+    with pytest.raises(ValueError, match=message):
+        read_scan(tmp_path / 'scan.ply')
+    array = np.zeros(3, [(name, 'f4') for name in ('x', 'y', 'z', 'grey')])
+    np.save(tmp_path / 'scan.npy', array)
+    with pytest.raises(ValueError, match=r'scan\.npy has no intensity .*: grey; rename'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+FULL_HEADER = {
+    '# .PCD v.7 - Point Cloud Data file format': '',
+    'VERSION': '.7',
+    'FIELDS': 'x y z intensity',
+    'SIZE': '4 4 4 4',
+    'TYPE': 'F F F F',
+    'COUNT': '1 1 1 1',
+    'WIDTH': '3',
+    'HEIGHT': '1',
+    'VIEWPOINT': '0 0 0 1 0 0 0',
+    'POINTS': '3',
+}
+HEADERS = {
+    'complete': {},
+    'no COUNT': dict(COUNT=None),
+    'no VIEWPOINT and no VERSION': dict(VIEWPOINT=None, VERSION=None),
+    'no POINTS': dict(POINTS=None),
+    'no WIDTH and no HEIGHT': dict(WIDTH=None, HEIGHT=None),
+    'rows and columns': dict(WIDTH='1', HEIGHT='3', POINTS=None),
+    'lower case': dict(TYPE='f f f f', FIELDS='X Y Z Intensity'),
+    'COLUMNS': dict(FIELDS=None, COLUMNS='x y z intensity'),
+    'padding without a value': dict(
+        FIELDS='x _ y z intensity _', SIZE='4 1 4 4 4 2', TYPE='F U F F F I', COUNT='1 0 1 1 1 0'
+    ),
+    'a name in brackets': dict(FIELDS='x y z intensity', ORIGIN='[lidar]', A='1', B='2', C='3'),
+}
+
+
+def written_header(changes, kind, end='\n'):
+    lines = {**FULL_HEADER, **changes, 'DATA': kind}
+    text = ''.join(f'{k} {v}'.strip() + end for k, v in lines.items() if v is not None)
+    return text.encode()
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+@pytest.mark.parametrize('kind', ['ascii', 'binary', 'binary_compressed'])
+@pytest.mark.parametrize('name', HEADERS)
+def test_headers_of_pcd(name, kind, end, tmp_path):
+    """Values by struct and NumPy; LZF may keep bytes as they are, after their number less one."""
+    content = POINTS.tobytes()
+    if kind == 'ascii':
+        # Spaces, tabs and a blank line, as programs write them.
+        lines = ['\t'.join(f'{value:g} ' for value in row) for row in POINTS]
+        content = f'{end}{end.join(lines)}'.encode()
+    elif kind == 'binary_compressed':
+        columns = POINTS.T.tobytes()
+        packed = b''.join(
+            bytes([len(columns[i : i + 32]) - 1]) + columns[i : i + 32]
+            for i in range(0, len(columns), 32)
+        )
+        content = struct.pack('<II', len(packed), len(columns)) + packed
+    path = tmp_path / 'scan.pcd'
+    path.write_bytes(written_header(HEADERS[name], kind, end) + content)
+    np.testing.assert_array_equal(read_scan(path), POINTS)
+
+
+def test_values_of_pcd_beside_others(tmp_path):
+    """Doubles, padding that is named twice, and a descriptor of several values."""
+    form = '<d3xhfdB2fd'
+    rows = [struct.pack(form, x, 7, i, y, 9, 5.0, 6.0, z) for x, y, z, i in POINTS.tolist()]
+    changes = dict(
+        FIELDS='x _ ring intensity y _ fpfh z',
+        SIZE='8 1 2 4 8 1 4 8',
+        TYPE='F U I F F U F F',
+        COUNT='1 3 1 1 1 1 2 1',
+    )
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'binary') + b''.join(rows))
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.pcd'), POINTS)
+
+
+def test_one_point_in_text(tmp_path):
+    changes = dict(WIDTH='1', POINTS='1', TYPE='F F F U')
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'ascii') + b'1.5 -2 0.25 10.0\n')
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.pcd'), POINTS[:1])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(FIELDS=None), 'its header has no line FIELDS'),
+        (dict(SIZE=None), 'its header has no line SIZE'),
+        (dict(POINTS=None, WIDTH=None), 'its header has no line POINTS'),
+        (dict(SIZE='4 4 4'), "line 'SIZE 4 4 4' of its header was not understood, expected 4 whole"),
+        (dict(COUNT='1 1 1 -1'), "the line 'COUNT 1 1 1 -1' of its header was not"),
+        (dict(POINTS='many'), "the line 'POINTS many' of its header was not understood"),
+        (dict(TYPE='F F F X'), "'TYPE F F F X' and 'SIZE 4 4 4 4' of its header were not"),
+        (dict(SIZE='4 4 4 3'), "'SIZE 4 4 4 3' of its header were not understood"),
+        (dict(FIELDS='x y intensity _'), "no field 'z'"),
+        (dict(POINTS='4'), 'its header says 4 points, but it has 3'),
+    ],
+)
+def test_lines_of_pcd_that_are_not_understood(changes, message, tmp_path):
+    rows = '\n'.join(' '.join(map(str, row)) for row in POINTS)
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'ascii') + rows.encode())
+    with pytest.raises(ValueError, match=r'scan\.pcd is damaged or no PCD') as caught:
+        read_scan(tmp_path / 'scan.pcd')
+    assert message in str(caught.value)
+    (tmp_path / 'scan.pcd').write_bytes(written_header({}, 'zipped') + rows.encode())
+    with pytest.raises(ValueError, match="the line 'DATA zipped' of its header was not understood"):
+        read_scan(tmp_path / 'scan.pcd')
+
+
+@pytest.mark.parametrize(
+    ('array', 'got'),
+    [
+        (np.ones((4, 300), np.float32), r'float32 \(4, 300\)'),
+        (np.ones((3, 300)), r'float64 \(3, 300\)'),
+        (np.ones((300, 4)).T, r'float64 \(4, 300\)'),  # in Fortran's order
+        (np.ones((300, 2)), r'float64 \(300, 2\)'),
+        (np.ones(300), r'float64 \(300,\)'),
+        (np.ones((16, 300, 4)), r'float64 \(16, 300, 4\)'),
+        (np.ones((300, 4), complex), r'complex128 \(300, 4\)'),
+        (np.ones((300, 4), bool), r'bool \(300, 4\)'),
+        (np.full((300, 4), 'a'), r'<U1 \(300, 4\)'),
+    ],
+)
+def test_arrays_of_another_shape(array, got, tmp_path):
+    np.save(tmp_path / 'scan.npy', array)
+    with pytest.raises(ValueError, match=rf'scan\.npy holds no scan: expected .*, got {got}\.$'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+def test_arrays_of_every_kind_of_number(tmp_path):
+    rows = np.arange(1, 241).reshape(60, 4) % 97
+    for form in ('<f2', '>f4', '<f8', '<i2', '>u4'):
+        for array in (rows, np.asfortranarray(rows)):
+            np.save(tmp_path / 'scan.npy', array.astype(form))
+            np.testing.assert_array_equal(read_scan(tmp_path / 'scan.npy'), rows)
+    np.save(tmp_path / 'scan.npy', rows * 1e300)
+    with pytest.raises(ValueError, match=r'scan\.npy holds no scan in metres: 60 points have 0 coo'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+def ply_of(names):
+    rows = '\n'.join(' '.join(map(str, [*row, *range(4, 1 + len(names))])) for row in [(1, 2, 3)] * 2)
+    lines = ''.join(f'property float {name}\n' for name in names)
+    return f'ply\nformat ascii 1.0\nelement vertex 2\n{lines}end_header\n{rows}\n'
+
+
+@pytest.mark.parametrize(
+    ('names', 'intensity'),
+    [
+        ('signal', 4),
+        ('reflectivity', 4),
+        ('Intensities', 4),
+        ('scalar_Reflectance', 4),
+        ('t reflectivity ring signal intensity', 8),
+        ('t signal reflectivity ring', 6),
+        ('scalar_Label scalar_GPS_Time', 0),
+        ('red green blue nx ny nz curvature', 0),
+        ('t ring ambient near_ir range return_number classification laser_id', 0),
+    ],
+)
+def test_names_of_the_intensity(names, intensity, tmp_path):
+    (tmp_path / 'scan.ply').write_text(ply_of(['x', 'y', 'z', *names.split()]))
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.ply'), [[1, 2, 3, intensity]] * 2)
+
+
+def test_an_intensity_under_an_unknown_name(tmp_path):
+    (tmp_path / 'scan.ply').write_text(ply_of(['x', 'y', 'z', 'ring', 'brightness', 'quality']))
+    message = r'scan\.ply has no intensity under a known name \(intensity, .*: brightness, quality; '
+    with pytest.raises(ValueError, match=message):
+        read_scan(tmp_path / 'scan.ply')
+    array = np.zeros(3, [(name, 'f4') for name in ('x', 'y', 'z', 'grey')])
+    np.save(tmp_path / 'scan.npy', array)
+    with pytest.raises(ValueError, match=r'scan\.npy has no intensity .*: grey; rename'):
+        read_scan(tmp_path / 'scan.npy')
+
+
+FULL_HEADER = {
+    '# .PCD v.7 - Point Cloud Data file format': '',
+    'VERSION': '.7',
+    'FIELDS': 'x y z intensity',
+    'SIZE': '4 4 4 4',
+    'TYPE': 'F F F F',
+    'COUNT': '1 1 1 1',
+    'WIDTH': '3',
+    'HEIGHT': '1',
+    'VIEWPOINT': '0 0 0 1 0 0 0',
+    'POINTS': '3',
+}
+HEADERS = {
+    'complete': {},
+    'no COUNT': dict(COUNT=None),
+    'no VIEWPOINT and no VERSION': dict(VIEWPOINT=None, VERSION=None),
+    'no POINTS': dict(POINTS=None),
+    'no WIDTH and no HEIGHT': dict(WIDTH=None, HEIGHT=None),
+    'rows and columns': dict(WIDTH='1', HEIGHT='3', POINTS=None),
+    'lower case': dict(TYPE='f f f f', FIELDS='X Y Z Intensity'),
+    'COLUMNS': dict(FIELDS=None, COLUMNS='x y z intensity'),
+    'padding without a value': dict(
+        FIELDS='x _ y z intensity _', SIZE='4 1 4 4 4 2', TYPE='F U F F F I', COUNT='1 0 1 1 1 0'
+    ),
+    'a name in brackets': dict(FIELDS='x y z intensity', ORIGIN='[lidar]', A='1', B='2', C='3'),
+}
+
+
+def written_header(changes, kind, end='\n'):
+    lines = {**FULL_HEADER, **changes, 'DATA': kind}
+    text = ''.join(f'{k} {v}'.strip() + end for k, v in lines.items() if v is not None)
+    return text.encode()
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+@pytest.mark.parametrize('kind', ['ascii', 'binary', 'binary_compressed'])
+@pytest.mark.parametrize('name', HEADERS)
+def test_headers_of_pcd(name, kind, end, tmp_path):
+    """Values by struct and NumPy; LZF may keep bytes as they are, after their number less one."""
+    content = POINTS.tobytes()
+    if kind == 'ascii':
+        # Spaces, tabs and a blank line, as programs write them.
+        lines = ['\t'.join(f'{value:g} ' for value in row) for row in POINTS]
+        content = f'{end}{end.join(lines)}'.encode()
+    elif kind == 'binary_compressed':
+        columns = POINTS.T.tobytes()
+        packed = b''.join(
+            bytes([len(columns[i : i + 32]) - 1]) + columns[i : i + 32]
+            for i in range(0, len(columns), 32)
+        )
+        content = struct.pack('<II', len(packed), len(columns)) + packed
+    path = tmp_path / 'scan.pcd'
+    path.write_bytes(written_header(HEADERS[name], kind, end) + content)
+    np.testing.assert_array_equal(read_scan(path), POINTS)
+
+
+def test_values_of_pcd_beside_others(tmp_path):
+    """Doubles, padding that is named twice, and a descriptor of several values."""
+    form = '<d3xhfdB2fd'
+    rows = [struct.pack(form, x, 7, i, y, 9, 5.0, 6.0, z) for x, y, z, i in POINTS.tolist()]
+    changes = dict(
+        FIELDS='x _ ring intensity y _ fpfh z',
+        SIZE='8 1 2 4 8 1 4 8',
+        TYPE='F U I F F U F F',
+        COUNT='1 3 1 1 1 1 2 1',
+    )
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'binary') + b''.join(rows))
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.pcd'), POINTS)
+
+
+def test_one_point_in_text(tmp_path):
+    changes = dict(WIDTH='1', POINTS='1', TYPE='F F F U')
+    (tmp_path / 'scan.pcd').write_bytes(written_header(changes, 'ascii') + b'1.5 -2 0.25 10.0\n')
+    np.testing.assert_array_equal(read_scan(tmp_path / 'scan.pcd'), POINTS[:1])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(FIELDS=None), 'its header has no line FIELDS'),
+        (dict(SIZE=None), 'its header has no line SIZE'),
+        (dict(POINTS=None, WIDTH=None), 'its header has no line POINTS'),
+        (dict(SIZE='4 4 4'), "line 'SIZE 4 4 4' of its header was not understood, expected 4 whole"),
         (dict(COUNT='1 1 1 -1'), "the line 'COUNT 1 1 1 -1' of its header was not"),
         (dict(POINTS='many'), "the line 'POINTS many' of its header was not understood"),
         (dict(TYPE='F F F X'), "'TYPE F F F X' and 'SIZE 4 4 4 4' of its header were not"),

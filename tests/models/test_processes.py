@@ -111,11 +111,13 @@ def train_in_a_process(kind: str, head: dict, samples: Sequence[int]) -> dict:
 @pytest.mark.parametrize(
     'samples',
     [
-        (0, 1),
+        # (Of 1 in place of 5, the pose that EPnP finds from matches of an untrained network is one of
+        # two, and rounding decides on it.)
+        (0, 5),
         # Without a part of the empty one in their statistics the others would wait for it. (Of 0 in
         # place of 4, SECOND has a value so near a ReLU's kink that rounding decides on its slope.)
         (2, 4),
-        pytest.param((0, 1, 2, 3), marks=pytest.mark.slow),  # two already show what more add
+        pytest.param((0, 5, 2, 3), marks=pytest.mark.slow),  # two already show what more add
     ],
     ids=lambda samples: '-'.join(str(voxels_of(sample)) for sample in samples),
 )
