@@ -280,6 +280,23 @@ WRAPPED = {
         dict(state_dict=named('model_ema.', 5.0) | named('model.')),
         'prefix model.',
     ),
+    'averaged behind a shorter prefix': (
+        dict(state_dict=named('ema.', 5.0) | named('model.')),
+        'prefix model.',
+    ),
+    'averaged first in the file': (
+        dict(state_dict=named('module.encoder_k.', 5.0) | named('module.encoder_q.')),
+        'prefix module.encoder_q.',
+    ),
+    'averaged as a target': (
+        dict(state_dict=named('target.', 5.0) | named('online.')),
+        'prefix online.',
+    ),
+    'averaged in capitals': (dict(EMA=named(value=5.0), net=named()), 'net'),
+    'averaged in a usual field': (
+        dict(state_dict=named('momentum_encoder.', 5.0), weights=named('base_encoder.')),
+        'weights, prefix base_encoder.',
+    ),
     'nested': (
         dict(checkpoint=dict(model=dict(state_dict=named()))),
         'checkpoint.model.state_dict',
@@ -310,6 +327,46 @@ def test_versions_of_modules_lose_the_prefix():
     assert found.wrapping == 'model, prefix net.'
     assert found.tensors._metadata == model.net.state_dict()._metadata
     assert {'0.running_mean', '1.weight'} <= set(found.tensors)
+
+
+@pytest.mark.parametrize('wrapper', ['module.', '_orig_mod.', 'module._orig_mod.'])
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_wrappers_inside_names(wrapper, prefix):
+    """As a model has them of which a part is distributed or compiled; `fc` is not."""
+    model = torch.nn.Module()
+    model.backbone = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+    model.fc = torch.nn.Linear(2, 2)
+    own = model.state_dict()
+    wrapped = torch.nn.Module()
+    wrapped.fc = model.fc
+    part = model.backbone
+    for name in reversed(wrapper.split('.')[:-1]):
+        inner, part = part, torch.nn.Module()
+        part.add_module(name, inner)
+    wrapped.backbone = part
+    if prefix:
+        inner, wrapped = wrapped, torch.nn.Module()
+        wrapped.module = inner
+    content = dict(state_dict=wrapped.state_dict())
+    assert f'{prefix}backbone.{wrapper}1.weight' in content['state_dict']
+    found = find_weights(content, own.__contains__)
+    assert set(found.tensors) == set(own) and not found.outside
+    assert all(torch.equal(found.tensors[name], own[name]) for name in own)
+    assert found.wrapping == (prefix and f'prefix {prefix}, ') + f'without {wrapper} inside names'
+    for name in ('', 'fc', 'backbone.0', 'backbone.1'):
+        assert found.tensors._metadata[name] == own._metadata[name]
+
+
+def test_wrappers_that_the_model_has_stay():
+    """Names that are wanted as they are, and names of which the file has both forms."""
+    own = {'a.module.weight', 'b.weight'}
+    content = dict(state_dict={'a.module.weight': OTHER, 'b.module.weight': OTHER})
+    found = find_weights(content, own.__contains__)
+    assert set(found.tensors) == own
+    content['state_dict']['b.weight'] = torch.tensor(1.0)
+    found = find_weights(content, own.__contains__)
+    assert found.tensors['b.weight'] == 1 and 'b.module.weight' in found.tensors
+    assert found.wrapping == ''
 
 
 def test_without_names_that_are_wanted():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nclr_mm.checkpoint import read_weights
 from nclr_mm.engine.command_line import override, read_config
 from nclr_mm.models.voxel_grid import check_voxel_grid
+from nclr_mm.reading import complete_versions
 
 __all__ = ['init_model']
 
@@ -97,14 +98,8 @@ def _load(model: nn.Module, checkpoint: str | os.PathLike) -> None:
                 f'{checkpoint} does not fit the model {type(model).__name__} of the config: the '
                 f'file {what}.'
             )
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:  # shapes fit before mmdet3d turned the kernels
-        raise ValueError(
-            f'{checkpoint} does not fit the model {type(model).__name__} of the config: the file '
-            'lacks the versions of its modules (_metadata), without which sparse kernels are read '
-            'in the layout of spconv 1.'
-        ) from error
+    complete_versions(tensors, own)
+    model.load_state_dict(tensors)
 
 
 def _kind(tensor: Tensor) -> tuple:

@@ -3,7 +3,7 @@
 from .archives import check_archive
 from .checkpoints import CheckpointError, NoCheckpointError, load_checkpoint
 from .pickle_keys import check_keys
-from .weights import Weights, find_weights
+from .weights import Weights, complete_versions, find_weights
 
 __all__ = [
     'CheckpointError',
@@ -11,6 +11,7 @@ __all__ = [
     'Weights',
     'check_archive',
     'check_keys',
+    'complete_versions',
     'find_weights',
     'load_checkpoint',
 ]

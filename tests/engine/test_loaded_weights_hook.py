@@ -9,9 +9,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint, save_checkpoint
 from torch import nn
 
+from nclr_mm.apis import init_model
 from nclr_mm.engine.hooks import LoadedWeightsHook
 from nclr_mm.models.backbones import CalibrationMinkUNet
-from nclr_mm.reading import CheckpointError
+from nclr_mm.reading import CheckpointError, complete_versions
 
 SMALL = dict(
     in_channels=1,
@@ -80,10 +81,51 @@ def test_a_complete_backbone_is_reported(checkpoint, logged):
     assert all(torch.equal(model.state_dict()[n], saved[n]) for n in kernels)
 
 
-def test_kernels_that_mmdet3d_permutes_are_an_error(checkpoint):
-    """A state dict without its metadata looks like one of spconv 1: kernels stay random."""
-    with pytest.raises(ValueError, match=r"did not fill 'backbone': \d+ of \d+ tensors"):
-        load(checkpoint, Model('decode_head'), LoadedWeightsHook(), change=dict)
+@pytest.mark.parametrize('kind', [dict, OrderedDict])
+@pytest.mark.parametrize('prefix', ['', 'pts_'])
+def test_kernels_without_versions_are_loaded(kind, prefix, checkpoint):
+    """Their shapes prove the layout of spconv 2, also where a head has another shape."""
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    model = nn.Module()
+    setattr(model, f'{prefix}backbone', CalibrationMinkUNet(**SMALL))
+    model.calib_head = nn.Linear(8, 5)
+    hook = LoadedWeightsHook(modules=[f'{prefix}backbone'], prefix=prefix)
+    load(checkpoint, model, hook, change=kind)
+    names = [name for name in saved if name.startswith('backbone.')]
+    assert len(names) > 100
+    assert all(torch.equal(model.state_dict()[prefix + n], saved[n]) for n in names)
+
+
+def test_kernels_of_a_voxelnet_without_versions_are_loaded(repo, tmp_path):
+    config = repo / 'configs/nclr/nclr_second-small_spconv_lite0_1xb1-2500i_sim-kitti.py'
+    model, other = init_model(config), init_model(config)
+    state = dict(model.state_dict())
+    torch.save(dict(state_dict=state), tmp_path / 'plain.pth')
+    load(tmp_path / 'plain.pth', other, LoadedWeightsHook(), event='before_test')
+    assert sum(value.dim() == 5 for value in state.values()) > 5
+    assert all(torch.equal(other.state_dict()[name], state[name]) for name in state)
+
+
+def test_kernels_marked_as_of_spconv_1_but_of_the_shapes_of_spconv_2(checkpoint):
+    def change(state):
+        state._metadata = {module: dict(version=1) for module in state._metadata}
+        return state
+
+    load(checkpoint, Model('calib_head'), LoadedWeightsHook(), change=change, event='before_test')
+
+
+def test_kernels_of_equal_axes_follow_the_rule_of_mmdet3d():
+    """3 channels and 3 voxels a side: turned axes have the shape that is expected."""
+    settings = dict(
+        in_channels=3, base_channels=3, encoder_channels=[3] * 4, decoder_channels=[3] * 4
+    )
+    model = Model('calib_head', **settings)
+    model.calib_head = nn.Linear(3, 3)
+    state = model.state_dict()
+    plain = OrderedDict((n, v) for n, v in state.items() if v.dim() < 5 or len(set(v.shape)) == 1)
+    assert sum(value.dim() == 5 for value in plain.values()) > 10
+    complete_versions(plain, state)
+    assert not hasattr(plain, '_metadata')
 
 
 def test_a_tensor_less_is_an_error(checkpoint):
@@ -167,6 +209,9 @@ WRAPPINGS = {
     'model, prefix module._orig_mod.': lambda s: dict(model=behind('module._orig_mod.', s)),
     'prefix model.': lambda s: dict(state_dict=behind('model.', s), callbacks={}),
     'teacher, prefix student.': lambda s: dict(teacher=behind('student.', s)),
+    'without module. inside names': lambda s: dict(
+        state_dict={n.replace('.', '.module.', 1): v for n, v in s.items()}
+    ),
 }
 
 
@@ -200,17 +245,19 @@ def test_wrong_weights_behind_a_prefix_are_named(checkpoint):
         load(checkpoint, Model('decode_head'), LoadedWeightsHook(), wrap=wrap)
 
 
-def test_wrapped_kernels_without_versions_follow_the_rule_of_mmdet3d(checkpoint):
-    with pytest.raises(ValueError, match=r"did not fill 'backbone': \d+ of \d+ tensors"):
-        load(
-            *(checkpoint, Model('decode_head'), LoadedWeightsHook()),
-            wrap=lambda state: dict(model={f'net.{n}': v for n, v in state.items()}),
-        )
+def test_wrapped_kernels_without_versions(checkpoint):
+    """Of spconv 2, and of spconv 1, which mmdet3d turns."""
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
     turned = {
-        f'net.{name}': value.permute(1, 2, 3, 4, 0) if value.dim() == 5 else value
-        for name, value in Model('calib_head').state_dict().items()
+        name: value.permute(1, 2, 3, 4, 0) if value.dim() == 5 else value
+        for name, value in saved.items()
     }
-    load(checkpoint, Model('decode_head'), LoadedWeightsHook(), wrap=lambda _: dict(model=turned))
+    for given in (dict(saved), turned):
+        model = Model('calib_head')
+        content = dict(model={f'net.{name}': value for name, value in given.items()})
+        load(checkpoint, model, LoadedWeightsHook(), wrap=lambda _, content=content: content)
+        assert all(torch.equal(model.state_dict()[name], saved[name]) for name in saved)
+        torch.save(dict(state_dict=saved), checkpoint)
 
 
 @pytest.mark.parametrize(

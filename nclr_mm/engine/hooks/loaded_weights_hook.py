@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, MutableMapping, Sequence
 
 from mmdet3d.registry import HOOKS
@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import Tensor
 
-from nclr_mm.reading import CheckpointError, find_weights
+from nclr_mm.reading import CheckpointError, complete_versions, find_weights
 
 from ..distributed import unwrapped_model
 
@@ -20,12 +20,14 @@ class LoadedWeightsHook(Hook):
     """Compare the model with the checkpoint it was loaded from, tensor by tensor and by value.
 
     mmengine only warns where names or shapes do not fit, and mmdet3d permutes the kernels of sparse
-    convolutions whose checkpoint has lost its version: then a backbone trains from random weights
-    and nobody notices. This hook reports what was loaded and what was left over, and ends a
+    convolutions that are not marked as those of spconv 2: then a backbone would train from random
+    weights. This hook reports what was loaded and what was left over, and ends a
     training unless the modules named are complete, and a test unless the whole model is.
 
     Weights of other training code, below other fields than ``state_dict`` or behind a prefix, are
-    found by their names (:func:`nclr_mm.reading.find_weights`), and the report says where.
+    found by their names (:func:`nclr_mm.reading.find_weights`), and the report says where. Kernels
+    whose shapes prove the layout of spconv 2 are marked
+    (:func:`nclr_mm.reading.complete_versions`).
 
     Without a checkpoint (``load_from=None``) it says so.
 
@@ -53,9 +55,10 @@ class LoadedWeightsHook(Hook):
             CheckpointError: if it has no tensors by name.
         """
         self._wrapping = ''
-        if not getattr(runner, '_resume', False):
-            own = unwrapped_model(runner).state_dict().keys()
-            wanted = own | {name.removeprefix(self.prefix) for name in own}
+        resumes = getattr(runner, '_resume', False)
+        own = unwrapped_model(runner).state_dict()
+        if not resumes:
+            wanted = own.keys() | {name.removeprefix(self.prefix) for name in own}
             weights = find_weights(checkpoint, wanted.__contains__)
             if weights is not None and weights.wrapping:
                 checkpoint['state_dict'], self._wrapping = weights.tensors, weights.wrapping
@@ -66,6 +69,10 @@ class LoadedWeightsHook(Hook):
             raise CheckpointError(f'{runner._load_from} does not hold tensors by name.')
         if self.prefix and not any(name.startswith(self.prefix) for name in state):
             add_prefix(state, self.prefix)
+        if not resumes and 'state_dict' in checkpoint:
+            if not isinstance(state, OrderedDict):  # a dict cannot hold the versions
+                state = checkpoint['state_dict'] = OrderedDict(state)
+            complete_versions(state, own)
         self._checkpoint = state
 
     def before_train(self, runner) -> None:

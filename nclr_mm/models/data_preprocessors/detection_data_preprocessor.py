@@ -3,6 +3,7 @@
 from mmdet3d.models import Det3DDataPreprocessor
 from mmdet3d.registry import MODELS
 
+from ..voxel_grid import check_voxel_layer
 from .points import check_points
 
 
@@ -11,8 +12,16 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
     """mmdet3d's Det3DDataPreprocessor, which refuses points that would spoil the weights.
 
     Args:
-        args, kwargs: of :class:`mmdet3d.models.Det3DDataPreprocessor`.
+        kwargs: of :class:`mmdet3d.models.Det3DDataPreprocessor`.
+
+    Raises:
+        VoxelGridError: as of :func:`nclr_mm.models.voxel_grid.check_voxel_layer`.
     """
+
+    def __init__(self, **kwargs) -> None:
+        if kwargs.get('voxel') and kwargs.get('voxel_type', 'hard') in ('hard', 'dynamic'):
+            check_voxel_layer(kwargs.get('voxel_layer') or {})
+        super().__init__(**kwargs)
 
     def simple_process(self, data: dict, training: bool = False) -> dict:
         """Process one batch; takes and returns what mmdet3d's does.

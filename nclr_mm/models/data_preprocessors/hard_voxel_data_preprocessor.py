@@ -5,6 +5,7 @@ import logging
 from mmdet3d.registry import MODELS
 from mmengine.logging import print_log
 
+from ..voxel_grid import check_voxel_layer
 from .images import ImageBatchPreprocessor
 from .points import check_points
 from .voxelize import count_per_sample
@@ -19,9 +20,13 @@ class HardVoxelCalibrationDataPreprocessor(ImageBatchPreprocessor):
             ``point_cloud_range``, ``max_num_points``, ``max_voxels`` (training, test).
         kwargs: image arguments of :class:`mmdet3d.models.Det3DDataPreprocessor` (``mean``,
             ``std``, ``bgr_to_rgb``, ...).
+
+    Raises:
+        VoxelGridError: as of :func:`nclr_mm.models.voxel_grid.check_voxel_layer`.
     """
 
     def __init__(self, voxel_layer: dict, **kwargs) -> None:
+        check_voxel_layer(voxel_layer)
         self._warned = False
         super().__init__(voxel=True, voxel_type='hard', voxel_layer=voxel_layer, **kwargs)
 

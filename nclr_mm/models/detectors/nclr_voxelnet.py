@@ -26,7 +26,7 @@ class NCLRVoxelNet(NCLR):
         backbone: BEV backbone.
         neck: brings the maps of the backbone to one.
         point_cloud_range, voxel_size: those of ``data_preprocessor.voxel_layer``, which are taken
-            where these are None, as is ``middle_encoder.sparse_shape`` where it is not given.
+            where these are None, as is ``middle_encoder.sparse_shape``.
         kwargs: arguments of :class:`NCLR`.
 
     Raises:
@@ -48,8 +48,10 @@ class NCLRVoxelNet(NCLR):
         layer = self.data_preprocessor.voxel_layer
         self.point_cloud_range = list(point_cloud_range or layer.point_cloud_range)
         self.voxel_size = list(voxel_size or layer.voxel_size)
-        shape = sparse_shape(self.point_cloud_range, self.voxel_size)
-        self.middle_encoder = MODELS.build({'sparse_shape': shape, **middle_encoder})
+        shape = middle_encoder.get('sparse_shape') or sparse_shape(
+            layer.point_cloud_range, layer.voxel_size
+        )
+        self.middle_encoder = MODELS.build({**middle_encoder, 'sparse_shape': shape})
         self.neck = MODELS.build(neck)
         self._prepare_dense(self.backbone, self.neck)
         check_voxel_grid(self)
