@@ -114,6 +114,16 @@ def test_official_leaves(path):
     assert cfg.auto_scale_lr.base_batch_size == 8 * batches.batch_size
 
 
+@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
+def test_data_set_and_evaluator_read_one_file(path):
+    cfg = Config.fromfile(path)
+    for loader in ('val', 'test'):
+        dataset, evaluator = cfg[f'{loader}_dataloader'].dataset, cfg[f'{loader}_evaluator']
+        assert Path(dataset.data_root, dataset.ann_file) == Path(evaluator.ann_file)
+        if 'Kitti' in evaluator.type:
+            assert dataset.get('indices') == evaluator.get('indices')
+
+
 @pytest.mark.parametrize('path', FRAMES, ids=lambda p: p.stem)
 def test_overfitting_changes_the_data_and_the_schedule_alone(path):
     cfg = Config.fromfile(path)

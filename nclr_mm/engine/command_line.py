@@ -5,6 +5,7 @@ import errno
 import functools
 import importlib.util
 import logging
+import math
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from mmengine.config import Config
 from mmengine.config import DictAction as MMEngineDictAction
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..checkpoint import looks_like_checkpoint
 from ..models.voxel_grid import VoxelGridError, check_voxel_grid
@@ -325,10 +326,48 @@ def build_loops(runner: Runner, *names: str) -> None:
     """
     try:
         for name in names:
-            getattr(runner, f'{name}_loop')
+            loop = getattr(runner, f'{name}_loop')
+            if name != 'train' and loop is not None:
+                _check_evaluated_frames(loop, name)
     except (FileNotFoundError, ValueError) as error:
         print(f'{Path(sys.argv[0]).name}: {error}', file=sys.stderr)
         sys.exit(2)
+
+
+def _check_evaluated_frames(loop: BaseLoop, name: str) -> None:
+    """Raise ValueError if a metric would score the predictions against other frames.
+
+    Such metrics as mmdet3d's KittiMetric read the annotations from an ``ann_file`` of their own,
+    after all predictions.
+
+    Args:
+        loop: of validation or testing.
+        name: ``val`` or ``test``.
+    """
+    dataset = loop.dataloader.dataset
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    read = getattr(dataset, 'ann_file', None)
+    for metric in loop.evaluator.metrics:
+        file = getattr(metric, 'ann_file', None)
+        # Some metrics, such as LyftMetric, join it with their data_root.
+        paths = (file, os.path.join(getattr(metric, 'data_root', None) or '', file or ''))
+        if read and file and os.path.realpath(read) not in map(os.path.realpath, paths):
+            raise ValueError(
+                f'The data set of {name}_dataloader reads {read}, but {type(metric).__name__} of '
+                f'{name}_evaluator reads {file}; both need the same ann_file.'
+            )
+        # mmengine numbers the frames that ``indices`` choose anew; the first n keep their numbers.
+        chosen = getattr(dataset, '_indices', None)
+        scored = getattr(metric, 'indices', chosen)
+        most = math.inf if scored is None else scored
+        first = isinstance(chosen, int) and isinstance(most, int | float) and 0 <= chosen <= most
+        if chosen != scored and not first:
+            raise ValueError(
+                f'The data set of {name}_dataloader has indices={chosen}, but '
+                f'{type(metric).__name__} of {name}_evaluator has indices={scored}; both need the '
+                'same.'
+            )
 
 
 def report_run_failure(run: Callable[[], object], work_dir: str) -> None:

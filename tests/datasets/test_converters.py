@@ -168,13 +168,117 @@ def test_nuscenes_archives_that_are_not_there(tmp_path, capsys):
     for gone, message in [
         ('CAM_BACK/scene-0001-0*', r'scene-0001-0-CAM_BACK\.jpg is missing\.$'),
         ('LIDAR_TOP/scene-0001-1*', r'scene-0001-1-LIDAR_TOP\.pcd\.bin is missing\.$'),
-        ('LIDAR_TOP/*', r'LIDAR_TOP\.pcd\.bin is missing, and so is each scan of the splits\.$'),
+        ('LIDAR_TOP/*', r'LIDAR_TOP\.pcd\.bin is missing, and so are all other scans of the sc'),
     ]:
         first(root, f'samples/{gone}').unlink()
         with pytest.raises(FileNotFoundError, match=message):
             converters.create_nuscenes_infos(root, tmp_path / 'out')
         write_image(root / 'samples/CAM_BACK/scene-0001-0-CAM_BACK.jpg')
     assert not (tmp_path / 'out').exists()
+
+
+def test_nuscenes_scenes_without_images(tmp_path, capsys):
+    scenes = ('scene-0001', 'scene-0002', 'scene-0004', 'scene-0003')  # three of train, one of val
+    root = make_nuscenes(tmp_path, scenes, version='v1.0-trainval')
+    for path in [*root.glob('samples/CAM_*/scene-000[13]-*'), *root.glob('samples/*/scene-0004-*')]:
+        path.unlink()
+    written = converters.create_nuscenes_infos(root)
+    assert {i['scene'] for i in load(written['train'])['data_list']} == {'scene-0002'}
+    printed = capsys.readouterr().out
+    both = '; 1 without scans (scene-0004), left out; 1 without images (scene-0001), left out\n'
+    assert f'train: 1 of 700 scenes{both}' in printed
+    assert 'val: none of its 150 scenes; 1 without images (scene-0003), left out\n' in printed
+    # Some images are a part of a scene, not a scene without.
+    write_image(root / 'samples/CAM_BACK/scene-0003-1-CAM_BACK.jpg')
+    with pytest.raises(FileNotFoundError, match=r'scene-0003-0-CAM_FRONT\.jpg is missing\.$'):
+        converters.create_nuscenes_infos(root, tmp_path / 'out')
+    for path in root.glob('samples/CAM_*/*'):
+        path.unlink()
+    message = r'scene-0001-0-CAM_FRONT\.jpg is missing, and so are all other images of the scenes'
+    with pytest.raises(FileNotFoundError, match=message):
+        converters.create_nuscenes_infos(root, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_nuscenes_scenes_that_have_no_camera_in_the_tables(tmp_path, capsys):
+    root = make_nuscenes(tmp_path, ('scene-0001', 'scene-0003'), version='v1.0-trainval')
+    path = root / 'v1.0-trainval/sample_data.json'
+    rows = json.loads(path.read_text())
+    for gone, left in (('scene-0003', {'scene-0001'}), ('scene-', set())):
+        rows = [r for r in rows if 'LIDAR' in r['filename'] or not r['token'].startswith(gone)]
+        path.write_text(json.dumps(rows))
+        if not left:
+            with pytest.raises(ValueError, match=r'sample scene-0001-0 has no camera image\.$'):
+                converters.create_nuscenes_infos(root, tmp_path / 'out')
+            break
+        converters.create_nuscenes_infos(root)
+        assert '1 without images (scene-0003), left out' in capsys.readouterr().out
+    assert not (tmp_path / 'out').exists()
+
+
+def into_boxes(root: Path) -> None:
+    """Move a tenth of each scan into the one box that its frame has."""
+    written = converters.create_nuscenes_infos(root, root / 'infos')
+    for info in (i for path in written.values() for i in load(path)['data_list']):
+        path = root / 'samples/LIDAR_TOP' / info['lidar_points']['lidar_path']
+        points = np.fromfile(path, np.float32).reshape(-1, 5)
+        centre = info['instances'][0]['bbox_3d'][:3]
+        points[::10, :3] = points[::10, :3] / 100 + np.float32(centre)  # within 0.2 m
+        points.tofile(path)
+
+
+EMPTY = (
+    'only {} of the {} boxes hold a point of their scan, so the scans are probably of another '
+    'layout, or in another frame than the calibration and the boxes.\n'
+)
+
+
+def test_nuscenes_boxes_that_hold_no_point(tmp_path, capsys):
+    root = make_nuscenes(tmp_path / 'root', ('scene-0061', 'scene-0103'))
+    into_boxes(root)
+    converters.create_nuscenes_infos(root, check=True)
+    assert 'hold a point' not in capsys.readouterr().out
+    for path in root.glob('samples/LIDAR_TOP/*'):
+        points = np.fromfile(path, np.float32).reshape(-1, 5)
+        points[:, [1, 0, 2, 3, 4]].tofile(path)
+    converters.create_nuscenes_infos(root)
+    assert 'hold a point' not in capsys.readouterr().out  # the scans are not read
+    written = converters.create_nuscenes_infos(root, check=True)
+    assert f'sample_annotation.json: {EMPTY.format(0, 4)}' in capsys.readouterr().out
+    assert 'held' not in load(written['train'])['data_list'][0]
+    table = root / 'v1.0-mini/sample_annotation.json'
+    table.write_text(table.read_text().replace('"num_lidar_pts": 3', '"num_lidar_pts": 0'))
+    converters.create_nuscenes_infos(root, check=True)
+    assert 'hold a point' not in capsys.readouterr().out
+
+
+def in_another_frame(points: np.ndarray, motion: str) -> np.ndarray:
+    x, y, z = points.T[:3]
+    moved = dict(
+        none=(x, y, z), exchanged=(y, x, z), camera=(-y, -z, x), turned=(-x, -y, z),
+        forward=(-y, x, z), lifted=(x, y, z + 2),
+    )  # fmt: skip
+    return np.column_stack([*moved[motion], points.T[3:].T])
+
+
+@pytest.mark.parametrize('motion', ['none', 'exchanged', 'camera', 'turned', 'forward', 'lifted'])
+@pytest.mark.parametrize(('kind', 'boxes'), [('nuscenes', 65), ('kitti_labelled', 26)])
+def test_real_boxes_and_scans_in_another_frame(
+    real_data, tmp_path, capsys, monkeypatch, kind, boxes, motion
+):
+    read = np.fromfile
+    width = 5 if kind == 'nuscenes' else 4
+
+    def read_moved(path, *args, **kwargs):
+        numbers = read(path, *args, **kwargs)
+        return in_another_frame(numbers.reshape(-1, width), motion).ravel().astype(numbers.dtype)
+
+    monkeypatch.setattr(np, 'fromfile', read_moved)
+    create = getattr(converters, f'create_{kind.partition("_")[0]}_infos')
+    create(real_data / kind, tmp_path, check=True)
+    said = capsys.readouterr().out
+    assert ('boxes hold a point' in said) == (motion != 'none')
+    assert motion == 'none' or f' of the {boxes} boxes hold' in said
 
 
 def test_nuscenes_splits_file_of_a_simulated_drive(tmp_path):
@@ -787,19 +891,18 @@ def test_scans_of_another_layout(other, check, tmp_path):
 
 def test_kitti_boxes_that_hold_no_point(kitti_root, tmp_path, capsys):
     root = shutil.copytree(kitti_root, tmp_path / 'root')
-    notice = 'label_2: none of the 4 boxes holds a point of its scan'
     converters.create_kitti_infos(root)
-    assert notice not in capsys.readouterr().out
+    assert 'hold a point' not in capsys.readouterr().out
     for path in root.glob('training/velodyne/*.bin'):
         (np.fromfile(path, np.float32).reshape(-1, 4) * (1, 1, 0, 1) - (0, 0, 50, 0)).astype(
             np.float32
         ).tofile(path)
     converters.create_kitti_infos(root)
-    assert notice in capsys.readouterr().out
+    assert f'label_2: {EMPTY.format(0, 4)}' in capsys.readouterr().out
     for path in root.glob('training/label_2/*.txt'):
         path.write_text(''.join(x for x in path.read_text().splitlines(True) if 'DontCare' in x))
     converters.create_kitti_infos(root)
-    assert 'holds a point' not in capsys.readouterr().out
+    assert 'hold a point' not in capsys.readouterr().out
 
 
 def renamed(folder: Path, names: list[str]) -> None:

@@ -5,11 +5,14 @@ import errno
 import logging
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
+from mmengine.dataset import BaseDataset, RepeatDataset
 
 from nclr_mm.engine.command_line import (
     DictAction,
+    build_loops,
     read_config,
     report_run_failure,
     report_unwritable,
@@ -212,3 +215,55 @@ def test_configs_that_are_installed_with_the_package():
         read_config('nclr_mm::nclr/gone.py')
     with pytest.raises(FileNotFoundError, match=r'There is no config no_package::x\.py'):
         read_config('no_package::x.py')
+
+
+@pytest.mark.parametrize(
+    ('data', 'metric', 'message'),
+    [
+        (dict(ann_file='a.pkl'), dict(ann_file='root/a.pkl'), None),
+        (dict(ann_file='../root/a.pkl'), dict(ann_file='linked/a.pkl'), None),
+        (dict(ann_file='a.pkl'), dict(ann_file='a.pkl'), r'reads root/a\.pkl, but .* reads a\.pkl'),
+        (dict(ann_file='a.pkl'), dict(ann_file='a.pkl', data_root='root/'), None),
+        (
+            dict(ann_file='a.pkl'),
+            dict(ann_file='b.pkl', data_root='root'),
+            r'.* reads b\.pkl; both',
+        ),
+        (dict(ann_file='a.pkl'), dict(ann_file=None), None),
+        (dict(ann_file='a.pkl'), {}, None),
+        (dict(ann_file='a.pkl', indices=[1, 2]), {}, None),
+        (dict(indices=[2, 1]), dict(indices=[2, 1]), None),
+        (
+            dict(indices=[2, 1]),
+            dict(indices=None),
+            r'has indices=\[2, 1\], but .* has indices=None',
+        ),
+        (dict(indices=2), dict(indices=None), None),
+        (dict(indices=2), dict(indices=3), None),
+        (dict(indices=3), dict(indices=2), 'has indices=3, but .* has indices=2; both'),
+        (dict(indices=-2), dict(indices=3), 'has indices=-2, but .* has indices=3; both'),
+        ({}, dict(indices=3), 'has indices=None, but .* has indices=3; both'),
+    ],
+)
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_frames_that_are_scored_are_those_that_are_predicted(
+    data, metric, message, wrapped, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'root').mkdir()
+    (tmp_path / 'linked').symlink_to('root')
+    dataset = BaseDataset(data_root='root', lazy_init=True, **data)
+    if wrapped:
+        dataset = RepeatDataset(dataset, 2, lazy_init=True)
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=dataset),
+        evaluator=SimpleNamespace(metrics=[SimpleNamespace(), SimpleNamespace(**metric)]),
+    )
+    runner = SimpleNamespace(train_loop=object(), val_loop=None, test_loop=loop)
+    if message is None:
+        return build_loops(runner, 'train', 'val', 'test')
+    with pytest.raises(SystemExit) as end:
+        build_loops(runner, 'test')
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1 and re.search(f'of test_dataloader {message}', said)

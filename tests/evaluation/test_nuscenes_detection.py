@@ -108,12 +108,29 @@ def said(monkeypatch):
     return lines
 
 
-def scored(kind, root, infos):
-    """The score of boxes near the true ones, drawn anew for each frame."""
+def scored(kind, root, infos, **data):
+    """The score of boxes near the true ones, drawn anew for each frame of the data set."""
     metric = METRICS.build(dict(type=kind, data_root=str(root), ann_file=str(infos)))
-    metric.dataset_meta = dict(classes=CLASSES, version=next(root.glob('v1.0-*')).name)
+    init_default_scope('mmdet3d')
+    load = dict(type='LoadLidarPoints', load_dim=5)
+    dataset = DATASETS.build(
+        dict(
+            type='NuScenesDetectionDataset',
+            data_root=str(root),
+            ann_file=str(infos),
+            data_prefix=dict(pts='samples/LIDAR_TOP'),
+            pipeline=[load, dict(type='Pack3DDetInputs', keys=['points'])],
+            metainfo=dict(version=next(root.glob('v1.0-*')).name),
+            test_mode=True,
+            **data,
+        )
+    )
+    metric.dataset_meta = dataset.metainfo
     frames = pickle.loads(infos.read_bytes())['data_list']
-    for index, frame in enumerate(frames):
+    frames = {frame['lidar_points']['lidar_path']: frame for frame in frames}
+    for sample in dataset:
+        sample = sample['data_samples'].metainfo
+        frame = frames[Path(sample['lidar_path']).name]
         (box,) = (np.r_[o['bbox_3d'], 0, 0] for o in frame['instances'])
         draw = np.random.default_rng([*frame['token'].encode()])
         boxes = box + draw.normal(0, 0.5, (3, 9)) * ([1] * 3 + [0.1] * 4 + [0] * 2)
@@ -124,8 +141,8 @@ def scored(kind, root, infos):
             scores_3d=torch.tensor(draw.uniform(size=3)),
             labels_3d=torch.tensor([0, 0, 1]),
         )
-        metric.process({}, [dict(sample_idx=index, pred_instances_3d=found, pred_instances={})])
-    return metric.evaluate(len(frames))
+        metric.process({}, [dict(sample, pred_instances_3d=found, pred_instances={})])
+    return metric.evaluate(len(dataset))
 
 
 def infos_of(root, **splits):
@@ -152,6 +169,22 @@ def test_a_part_scores_as_where_there_is_no_more(tmp_path, said):
     np.testing.assert_equal(found, expected)
     with pytest.raises(AssertionError):
         np.testing.assert_equal(found, scored('NuScenesDetectionMetric', root, infos['other']))
+
+
+@pytest.mark.parametrize(('indices', 'chosen'), [(1, [0]), (-3, [1, 2, 3]), ([3, 1], [1, 3])])
+def test_chosen_frames_score_as_an_info_file_of_them(tmp_path, said, indices, chosen):
+    root = make_nuscenes(tmp_path / 'root', VAL, version='v1.0-trainval')
+    infos = converters.create_nuscenes_infos(root)['val']
+    content = pickle.loads(infos.read_bytes())
+    content['data_list'] = [content['data_list'][i] for i in chosen]
+    few = tmp_path / 'few.pkl'
+    few.write_bytes(pickle.dumps(content))
+    found = scored('NuScenesDetectionMetric', root, infos, indices=indices)
+    np.testing.assert_equal(found, scored('NuScenesDetectionMetric', root, few))
+    number = len(chosen)
+    assert (
+        said == [f'The score is over {number} of the 4 frames that v1.0-trainval has of val.'] * 2
+    )
 
 
 def test_scenes_of_no_split_score_as_those_of_one(tmp_path, said):
@@ -190,10 +223,8 @@ def test_what_cannot_be_scored_is_said_before_the_run(tmp_path, damage, message)
     config = dict(type='NuScenesDetectionMetric', data_root=str(root), ann_file=str(infos))
     metric = METRICS.build(config)
     metric.dataset_meta = dict(classes=CLASSES, version='v1.0-trainval')
-    with pytest.raises(ValueError, match='lists 2 frames, but 1 were predicted'):
-        metric.compute_metrics([{}])
-    other = dict(sample_idx=0, lidar_path='/data/street-1-LIDAR_TOP.pcd.bin')
-    with pytest.raises(ValueError, match=r'does not have street-1-.*bin as its frame 0'):
+    other = dict(sample_idx=0, lidar_path='/data/street-2-LIDAR_TOP.pcd.bin')
+    with pytest.raises(ValueError, match=r'does not have the frame of street-2-.*bin; data set'):
         metric.process({}, [other])
     damage(root, infos)
     with pytest.raises((ValueError, FileNotFoundError), match=message):

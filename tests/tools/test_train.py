@@ -135,6 +135,39 @@ def test_data_that_are_not_there(run, folder, tool, loader):
     assert not list(folder.glob('work_dirs/*/*.pth'))
 
 
+LISTED = """
+
+@DATASETS.register_module()
+class Listed(Two):
+    ann_file = '/data/infos_val.pkl'
+
+
+@METRICS.register_module()
+class Annotated(Last):
+    ann_file = '/data/infos_train.pkl'
+"""
+
+
+@pytest.mark.parametrize(('tool', 'loader'), [('train.py', 'val'), ('test.py', 'test')])
+def test_annotations_of_another_info_file_end_the_run_before_the_first_step(
+    run, folder, tool, loader
+):
+    with (folder / 'tiny_components.py').open('a') as file:
+        file.write(LISTED)
+    config = (folder / 'tiny.py').read_text()
+    config += f'\n{loader}_dataloader = dict(test_dataloader, dataset=dict(type="Listed"))\n'
+    config += f'{loader}_evaluator = [dict(type="Last"), dict(type="Annotated")]\n'
+    (folder / 'tiny.py').write_text(config + f'{loader}_cfg = dict()\n')
+    done = run(tool, 'tiny.py')
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith(f'{tool}: ')]
+    assert line == (
+        f'{tool}: The data set of {loader}_dataloader reads /data/infos_val.pkl, but Annotated of '
+        f'{loader}_evaluator reads /data/infos_train.pkl; both need the same ann_file.'
+    )
+    assert not list(folder.glob('work_dirs/*/*.pth'))
+
+
 def test_grids_that_disagree_end_before_the_first_step(run, folder, repo):
     """NCLR and a detector of mmdet3d, trained and tested."""
     for tool, config in (

@@ -79,17 +79,13 @@ def create_kitti_infos(
     if unknown:
         named = ', '.join(f'{number} {name}' for name, number in unknown.items())
         print(f'label_2: of classes that KittiDataset does not know, so DontCare: {named}')
-    counts = [
-        instance['num_lidar_pts']
+    held = [
+        instance['num_lidar_pts'] > 0
         for entry in entries
         for instance in entry.get('instances', ())
         if instance['index'] >= 0
     ]
-    if counts and not any(counts):
-        print(
-            f'label_2: none of the {len(counts)} boxes holds a point of its scan, so the scans are '
-            'of another layout, or in another frame than the calibration and the boxes.'
-        )
+    common.report_empty_boxes('label_2', held)
     infos = dict(zip(needed, entries, strict=True))
     metainfo = dict(dataset='kitti', categories={c: i for i, c in enumerate(_classes())})
     metainfo['categories']['DontCare'] = -1

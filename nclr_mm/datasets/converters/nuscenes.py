@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,14 @@ def create_nuscenes_infos(
     A ``splits.json`` at the root ({split: [scene names]}) names the splits; else they follow
     from the version: ``train`` and ``val`` (for v1.0-mini those of the mini set), for
     v1.0-trainval also ``pretrain600`` and ``verify100`` (SLidR's halves of train), for
-    v1.0-test ``test``. Scenes none of whose key frames has its scan, as of archives that were not
-    downloaded, are left out with a notice.
+    v1.0-test ``test``. Scenes none of whose key frames has its scan, or an image, as of archives
+    that were not downloaded, are left out with a notice.
 
     Args:
         version: folder of the tables; None takes the only ``v1.0-*`` folder of the root.
         workers: threads that read files.
-        check: read every scan, label file and image fully.
+        check: read every scan, label file and image fully, and print a notice if most boxes
+            hold no point.
         hold_out: every so many frames of each scene of ``train`` go to the split ``heldout``
             instead: frames that training does not see, of streets that it does.
 
@@ -111,10 +113,15 @@ def create_nuscenes_infos(
     wanted = _wanted_splits(root, version, present)
     names = present & set().union(*wanted.values())
     samples = [s for s in _samples_in_order(nusc) if s['scene_name'] in names]
-    absent = _scenes_without_scans(nusc, samples)
-    splits = _splits(tables, wanted, present, absent)
-    samples = [s for s in samples if s['scene_name'] not in absent]
+    lacking = {}
+    for kind, channels in (('scans', (LIDAR,)), ('images', CAMERAS)):
+        lacking[kind] = _scenes_without(nusc, samples, kind, channels)
+        samples = [s for s in samples if s['scene_name'] not in lacking[kind]]
+    splits = _splits(tables, wanted, present, lacking)
     entries = common.map_with_progress(partial(_sample_info, nusc, check), samples, workers)
+    if check:
+        held = [flag for entry in entries for flag in entry.pop('held', ())]
+        common.report_empty_boxes('sample_annotation.json', held)
 
     from mmdet3d.datasets import NuScenesDataset
 
@@ -250,27 +257,42 @@ def _wanted_splits(root: Path, version: str, present: set[str]) -> dict[str, lis
     )
 
 
-def _scenes_without_scans(nusc, samples: list[dict]) -> set[str]:
-    """Scenes of which no key frame has its scan; FileNotFoundError if that is all of them."""
+def _scenes_without(nusc, samples: list[dict], kind: str, channels: tuple[str, ...]) -> set[str]:
+    """Scenes of which no key frame has a file of the channels.
+
+    Args:
+        kind: what the files are, for an error.
+
+    Raises:
+        FileNotFoundError: if that is all of them.
+    """
     found, lacking = set(), {}
     for sample in samples:
+        scene = sample['scene_name']
+        if scene in found:
+            continue
         with _errors_named(nusc, f'a row of the sample {sample["token"]}'):
-            row = nusc.get('sample_data', _channel(sample, LIDAR))
-            scan = _file(nusc, 'sample_data', row)
-        if scan.is_file():
-            found.add(sample['scene_name'])
+            rows = [
+                nusc.get('sample_data', sample['data'][c]) for c in channels if c in sample['data']
+            ]
+            files = [_file(nusc, 'sample_data', row) for row in rows]
+        if any(file.is_file() for file in files):
+            found.add(scene)
         else:
-            lacking.setdefault(sample['scene_name'], scan)
-    if lacking and not found:
-        scan = next(iter(lacking.values()))
-        raise FileNotFoundError(f'{scan} is missing, and so is each scan of the splits.')
-    return lacking.keys() - found
+            lacking.setdefault(scene, []).extend(files)
+    if found:
+        return lacking.keys() - found
+    for file in chain.from_iterable(lacking.values()):
+        raise FileNotFoundError(
+            f'{file} is missing, and so are all other {kind} of the scenes to convert.'
+        )
+    return set()
 
 
 def _splits(
-    tables: Path, wanted: dict[str, list[str]], present: set[str], absent: set[str]
+    tables: Path, wanted: dict[str, list[str]], present: set[str], lacking: dict[str, set[str]]
 ) -> dict[str, set[str]]:
-    """Scenes of each split that are there; what is left out of the tables' is named."""
+    """Scenes of each split that can be used; those that lack scans or images are named."""
     if not present & set().union(*wanted.values()):
         raise ValueError(
             f'{tables} has no scene of the splits {", ".join(wanted)}; for scenes of your '
@@ -279,15 +301,16 @@ def _splits(
         )
     splits = {}
     for split, names in wanted.items():
-        found, left_out = present.intersection(names) - absent, sorted(absent.intersection(names))
-        notice = ''
-        if left_out:
-            few = f' ({", ".join(left_out)})' if len(left_out) <= 5 else ''
-            notice = f'; {len(left_out)} without scans{few}, left out'
+        found, notice = present.intersection(names), ''
+        for kind, scenes in lacking.items():
+            if left_out := sorted(found & scenes):
+                few = f' ({", ".join(left_out)})' if len(left_out) <= 5 else ''
+                notice += f'; {len(left_out)} without {kind}{few}, left out'
+                found -= scenes
         if found:
             print(f'{split}: {len(found)} of {len(names)} scenes{notice}')
             splits[split] = found
-        elif left_out:
+        elif notice:
             print(f'{split}: none of its {len(names)} scenes{notice}')
         else:
             print(f'{split}: none of its {len(names)} scenes is in {tables}, left out')
@@ -316,8 +339,7 @@ def _read_sample(nusc, check: bool, sample: dict) -> dict:
     lidar = nusc.get('sample_data', _channel(sample, LIDAR))
     lidar_path = _file(nusc, 'sample_data', lidar)
     num_points = common.count_points(lidar_path, NUM_PTS_FEATS)
-    if check:
-        common.check_points(lidar_path, NUM_PTS_FEATS)
+    points = common.check_points(lidar_path, NUM_PTS_FEATS) if check else None
     lidar2ego, ego2global = _poses(nusc, lidar)
     info = dict(
         token=sample['token'],
@@ -342,6 +364,8 @@ def _read_sample(nusc, check: bool, sample: dict) -> dict:
     if nusc.sample_annotation:
         rotation = np.linalg.inv(ego2global[:3, :3] @ lidar2ego[:3, :3])
         info['instances'] = _instances(nusc, lidar['token'], rotation)
+        if points is not None:
+            info['held'] = _boxes_hold_points(nusc, lidar['token'], points)
     return info
 
 
@@ -485,3 +509,14 @@ def _instances(nusc, lidar_token: str, global2lidar: np.ndarray) -> list[dict]:
             )
         )
     return instances
+
+
+def _boxes_hold_points(nusc, lidar_token: str, points: np.ndarray) -> list[bool]:
+    """Whether each box that holds points by its annotation holds one of the scan (N, 5)."""
+    from nuscenes.utils.geometry_utils import points_in_box
+
+    return [
+        bool(points_in_box(box, points[:, :3].T).any())
+        for box in nusc.get_sample_data(lidar_token)[1]
+        if nusc.get('sample_annotation', box.token)['num_lidar_pts'] > 0
+    ]
