@@ -111,8 +111,8 @@ def train_in_a_process(kind: str, head: dict, samples: Sequence[int]) -> dict:
 @pytest.mark.parametrize(
     'samples',
     [
-        # (Of 1 in place of 5, the pose that EPnP finds from matches of an untrained network is one of
-        # two, and rounding decides on it.)
+        # (Of 1 in place of 5, rounding decides which of two poses EPnP finds from the matches of an
+        # untrained network.)
         (0, 5),
         # Without a part of the empty one in their statistics the others would wait for it. (Of 0 in
         # place of 4, SECOND has a value so near a ReLU's kink that rounding decides on its slope.)
