@@ -59,8 +59,8 @@ _LARGEST, _NOT_MEASURED, _SMALLEST = 1e8, 1e38, 1e-20
 _FARTHEST_MEDIAN = 500.0
 # Where there is no intensity, drivers write this.
 _NO_INTENSITY = -1
-# Of files whose columns are given: shifted to a mean of 0, but no coordinates.
-_LEAST_GIVEN = -1
+# Of files whose columns are given: intensities may be standardised, but are no coordinates.
+LEAST_GIVEN = -10
 # Share of odd values that a scan may have, and points of which some would be odd by chance.
 _ODD_SHARE, _FEW_POINTS = 0.01, 32
 
@@ -82,7 +82,7 @@ def read_scan(path: str | os.PathLike, columns: int | None = None) -> np.ndarray
             ``.pcd.bin`` (nuScenes' name), else 4 or 5, whichever the size of the file, the fourth
             column (an intensity, not negative) and the fifth (a small whole number, nuScenes'
             ring) allow. The values are checked by :func:`layout_fault`; where ``columns`` is given,
-            intensities may go down to -1.
+            intensities may go down to -10.
 
     Returns:
         (N, 4) float32: x, y, z as stored (metres), intensity as stored (0 where there is none).
@@ -277,7 +277,7 @@ def _read_bin(path: Path, columns: int | None) -> np.ndarray:
                 'without negative ones and whole rings; say which (--columns).'
             )
     points = values.reshape(-1, fitting[0])[:, :4]
-    fault = layout_fault(points, _LEAST_GIVEN if columns else 0)
+    fault = layout_fault(points, LEAST_GIVEN if columns else 0)
     if fault:
         raise ValueError(
             f'{path} does not hold {fitting[0]} float32 numbers a point (x, y, z, intensity, ...): '

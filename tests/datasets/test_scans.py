@@ -698,20 +698,18 @@ def test_a_beam_that_always_meets_the_vehicle_is_no_other_layout():
     assert layout_fault(rows) is None
 
 
-@pytest.mark.parametrize('form', ['transposed', 'i x y z'])
-def test_a_transposed_array_or_another_order(form, tmp_path):
+@pytest.mark.parametrize(
+    ('form', 'least', 'columns'),
+    [('transposed', -10, 4), ('transposed', 0, None), ('ixyz', 0, None)],
+)
+def test_a_transposed_array_or_another_order(form, least, columns, tmp_path):
     parts = cloud(4000)
     rows = np.c_[parts['xyz'], parts['i']].astype(np.float32)
-    other = (
-        np.ascontiguousarray(rows.T).reshape(-1, 4)
-        if form == 'transposed'
-        else rows[:, [3, 0, 1, 2]]
-    )
-    assert 'intensities below -1' in layout_fault(other, least=-1)
+    other = rows.T.copy().reshape(-1, 4) if form == 'transposed' else rows[:, [3, 0, 1, 2]]
+    assert f'intensities below {least}' in layout_fault(other, least)
     other.tofile(tmp_path / 'scan.bin')
-    for columns in (None, 4):
-        with pytest.raises(ValueError, match=r'--columns'):
-            read_scan(tmp_path / 'scan.bin', columns)
+    with pytest.raises(ValueError, match=r'--columns'):
+        read_scan(tmp_path / 'scan.bin', columns)
 
 
 @pytest.mark.parametrize(

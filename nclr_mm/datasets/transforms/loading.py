@@ -12,7 +12,7 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 
 from ..checks import read_image
-from ..scans import SCAN_SUFFIXES, layout_fault, read_and_count, read_floats
+from ..scans import LEAST_GIVEN, SCAN_SUFFIXES, layout_fault, read_and_count, read_floats
 from .images import apply_to_camera, resize_affine
 
 _REDUCED = {
@@ -59,7 +59,7 @@ class LoadLidarPoints(LoadPointsFromFile):
         self._left_out = 0
         results = super().transform(results)
         path = results['lidar_points']['lidar_path']
-        fault = layout_fault(results['points'].tensor.numpy(), least=-1)
+        fault = layout_fault(results['points'].tensor.numpy(), LEAST_GIVEN)
         if fault:
             raise ValueError(
                 f'{path} does not hold {self.load_dim} float32 numbers a point (load_dim) with x, '
